@@ -1,0 +1,36 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/config/place.h"
+
+namespace takt {
+
+/// One mistake in a config: place, code, fact, and what to do.
+struct Mistake {
+    Place place;
+    std::string code;     ///< C1xx
+    std::string message;  ///< "unknown option 'bnad' in step 'trim_temperature' (deadband)"
+    std::string hint;     ///< beside the caret: "did you mean 'band'?"; may be empty
+};
+
+/// Collects all mistakes, so that the user sees them at once, each once (same place and code are one).
+class Mistakes {
+  public:
+    void add(Place place, std::string code, std::string message, std::string hint = {});
+    bool empty() const { return list_.empty(); }
+    const std::vector<Mistake>& list() const { return list_; }
+    /// By file and line, in the form of STYLE.md: `file:line:column: error C104: ...`, the line itself, the caret and the hint.
+    std::string render() const;
+
+  private:
+    std::vector<Mistake> list_;
+};
+
+/// "did you mean 'band'?" for the nearest candidate (Damerau-Levenshtein, at most a third of the length), else empty.
+std::string did_you_mean(std::string_view written, std::span<const std::string> candidates);
+
+}  // namespace takt
