@@ -1,0 +1,85 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <variant>
+#include <vector>
+
+#include "pipeline/base/int128.h"
+#include "pipeline/plan/posting.h"
+#include "pipeline/plan/row_operator.h"
+
+namespace takt {
+
+/// A value that leaves a keyed operator for the next segment.
+using Scalar = std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, Int128, std::string>;
+
+/// Where an output stands among all outputs of its epoch, whatever lane made it: by time, operator, key.
+struct OutputOrder {
+    Timestamp time = 0;
+    std::uint32_t node = 0;
+    std::string key;
+    std::uint64_t sequence = 0;
+    bool operator<(const OutputOrder& other) const {
+        return std::tie(time, node, key, sequence) < std::tie(other.time, other.node, other.key, other.sequence);
+    }
+};
+
+/// One row for the next segment: a revision of a pane.
+struct PaneRow {
+    OutputOrder order;
+    Timestamp event_time = 0;
+    std::vector<Scalar> values;  ///< in the order of the node's output fields
+    Lineage lineage;
+};
+
+struct OrderedPosting {
+    OutputOrder order;
+    Posting posting;
+};
+
+/// What the keyed operators of one lane made in one epoch.
+struct LaneOutput {
+    std::vector<OrderedPosting> postings;
+    std::vector<PaneRow> rows;  ///< for the node's output segment; a node emits into one only
+    void clear() {
+        postings.clear();
+        rows.clear();
+    }
+};
+
+/// State of a keyed operator that one lane owns. One thread at a time.
+class KeyedState {
+  public:
+    virtual ~KeyedState() = default;
+
+    /// Takes rows (ascending) whose key this lane owns. `watermark` is the one at the epoch's start. Rows may have an outcome already:
+    /// a deduplication decides what becomes of it; others skip such rows. The state may set `batch.outcome` of exactly these rows.
+    virtual void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) = 0;
+
+    /// The epoch's end: the watermark moves from `before` to `after` (>= before); timers fire, what is too old is forgotten.
+    virtual void end_epoch(Timestamp before, Timestamp after, std::uint64_t epoch, LaneOutput& output) = 0;
+
+    virtual std::uint64_t entries() const = 0;     ///< ids, panes
+    virtual std::uint64_t size_bytes() const = 0;  ///< memory
+};
+
+/// A keyed step as planned: immutable, makes a state for each lane.
+class KeyedOperator {
+  public:
+    virtual ~KeyedOperator() = default;
+    virtual std::unique_ptr<KeyedState> make_state() const = 0;
+};
+
+/// A keyed step in its place.
+struct KeyedNode {
+    std::string step;
+    std::unique_ptr<KeyedOperator> op;
+    StreamId in = -1;
+    Slot key_hash = kNoSlot;       ///< uint64 column: who owns the row (lane_of)
+    std::int32_t output_segment = -1;  ///< where its PaneRows go; -1: it makes postings, or nothing
+};
+
+}  // namespace takt
