@@ -12,21 +12,28 @@ namespace takt {
 /// One mistake in a config: place, code, fact, and what to do.
 struct Mistake {
     Place place;
-    std::string code;     ///< C1xx
-    std::string message;  ///< "unknown option 'bnad' in step 'trim_temperature' (deadband)"
-    std::string hint;     ///< beside the caret: "did you mean 'band'?"; may be empty
+    std::string code;       ///< C1xx or C2xx
+    std::string message;    ///< "unknown option 'bnad' in step 'trim_temperature' (deadband)"
+    std::string hint;       ///< beside the caret: "did you mean 'band'?"; may be empty
+    bool show_line = true;  ///< false where the line holds a secret
 };
 
-/// Collects all mistakes, so that the user sees them at once, each once (same place and code are one).
+/// Collects all mistakes, so that the user sees them at once, each once (same place, code and message are one).
 class Mistakes {
   public:
     void add(Place place, std::string code, std::string message, std::string hint = {});
+    /// The same where the line itself must not be shown.
+    void add_without_line(Place place, std::string code, std::string message, std::string hint = {});
     bool empty() const { return list_.empty(); }
+    /// In the order in which they were found.
     const std::vector<Mistake>& list() const { return list_; }
-    /// By file and line, in the form of STYLE.md: `file:line:column: error C104: ...`, the line itself, the caret and the hint.
+    /// By file (the one asked for, then its includes), line and column, in the form of STYLE.md:
+    /// `file:line:column: error C104: ...`, the line itself (long ones cut around the caret), the caret and the hint.
     std::string render() const;
 
   private:
+    void keep(Mistake mistake);
+
     std::vector<Mistake> list_;
 };
 
