@@ -1,0 +1,72 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pipeline/plan/plan.h"
+#include "pipeline/runtime/epoch_result.h"
+
+namespace takt {
+
+/// One batch on its way through the engine.
+struct Part {
+    std::unique_ptr<Batch> batch;
+    std::vector<Selection> streams;  ///< by StreamId
+    /// Rows for the keyed steps: [exchange * lanes + lane]; exchange 0 is the deduplication, then come the terminals.
+    /// Spans point into `streams` or `routed`.
+    std::vector<std::span<const Row>> rows_of;
+    std::vector<std::vector<Row>> routed;
+    Timestamp earliest_late_after = kEndOfTime;  ///< over the rows of terminals
+    /// Of each reject text, the outcome that it explains: a later verdict must not borrow it.
+    std::vector<OutcomeCode> text_outcomes;
+};
+
+/// The latest event of a watermark partition in a chunk.
+struct PartitionTime {
+    std::string partition;  ///< empty where the segment has no partitions
+    Timestamp highest = kBeginningOfTime;
+    Timestamp ingest_time = 0;
+};
+
+/// A numbered piece of the input, or the mark where an epoch ends. One owner at a time: the stateless stage, the
+/// sequencer, the lanes (each its own rows), the committer.
+struct Chunk {
+    std::uint64_t number = 0;
+    bool marker = false;
+
+    // Messages [first, first + count) of the block.
+    std::uint32_t source = 0;
+    std::size_t segment = 0;
+    std::shared_ptr<const MessageBlock> block;  ///< shared with the chunks cut from the same block
+    std::size_t first = 0;
+    std::size_t count = 0;
+    std::uint64_t size_bytes = 0;
+
+    std::vector<Part> parts;  ///< keeps its memory; only the first parts_used count
+    std::size_t parts_used = 0;
+    std::vector<PartitionTime> times;
+
+    // Of a marker.
+    CutOptions cut;
+    Timestamp watermark_after = kBeginningOfTime;
+    std::vector<SourceCut> cuts;
+    std::vector<std::vector<LaneOutput>> outputs;  ///< by lane, then keyed step
+    std::vector<std::vector<StateSize>> sizes;     ///< likewise; without names
+
+    // From the sequencer.
+    std::uint64_t epoch = 0;
+    Timestamp watermark = kBeginningOfTime;  ///< at the epoch's start
+
+    std::atomic<std::uint32_t> lanes_left = 0;
+
+    // What became of the rows.
+    std::uint64_t rows = 0;
+    std::vector<std::uint64_t> outcomes;
+    std::vector<DeadLetter> dead_letters;
+};
+
+}  // namespace takt

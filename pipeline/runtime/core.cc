@@ -1,0 +1,520 @@
+#include "pipeline/runtime/core.h"
+
+#include <algorithm>
+#include <bit>
+#include <condition_variable>
+#include <mutex>
+
+#include "pipeline/runtime/accounting.h"
+#include "pipeline/runtime/actor_inbox.h"
+#include "pipeline/runtime/chunk.h"
+#include "pipeline/runtime/pane_stage.h"
+#include "pipeline/runtime/stateless_stage.h"
+#include "pipeline/runtime/watermarks.h"
+#include "pipeline/runtime/workers.h"
+
+namespace takt {
+namespace {
+
+/// Chunks in flight by number: room for as many as there are credits.
+class ChunkRing {
+  public:
+    explicit ChunkRing(std::size_t chunks) : slots_(std::bit_ceil(chunks)) {}
+    Chunk*& operator[](std::uint64_t number) { return slots_[number & (slots_.size() - 1)]; }
+    std::size_t size() const { return slots_.size(); }
+
+  private:
+    std::vector<Chunk*> slots_;
+};
+
+/// Puts what arrives in any order into the order of its numbers.
+class InOrder {
+  public:
+    explicit InOrder(std::size_t chunks) : waiting_(chunks) {}
+    void put(Chunk* chunk) { waiting_[chunk->number] = chunk; }
+    /// Null while the next one is not there.
+    Chunk* next() {
+        Chunk* chunk = waiting_[next_];
+        if (chunk == nullptr) return nullptr;
+        waiting_[next_] = nullptr;
+        ++next_;
+        return chunk;
+    }
+
+  private:
+    ChunkRing waiting_;
+    std::uint64_t next_ = 0;
+};
+
+}  // namespace
+
+class Core::Impl {
+  public:
+    Impl(const Plan& plan, const Options& options, std::function<void(EpochResult&&)> on_epoch);
+    ~Impl();
+
+    void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    void cut(CutOptions cut);
+    void drain();
+    InFlight in_flight() const;
+
+  private:
+    /// Work that the running thread found; it keeps one piece for itself, because that one's data are in its cache.
+    using Todo = std::vector<Job>;
+
+    enum class Stage : std::uint8_t { dedup, terminals };
+    struct LaneItem {
+        Stage stage = Stage::dedup;
+        Chunk* chunk = nullptr;
+    };
+    struct SegmentStates {
+        std::unique_ptr<KeyedState> dedup;
+        std::vector<std::unique_ptr<KeyedState>> terminals;
+    };
+    struct Lane {
+        explicit Lane(std::size_t chunks) : dedup(chunks), terminals(chunks) {}
+        ActorInbox<LaneItem> inbox;
+        std::vector<LaneItem> taken;
+        InOrder dedup;
+        InOrder terminals;
+        std::vector<SegmentStates> states;  ///< by segment; empty for those of panes
+    };
+    /// A keyed step of a segment that a source feeds. Its place in keyed_ is that in Chunk::outputs.
+    struct Keyed {
+        std::size_t segment = 0;
+        const KeyedNode* node = nullptr;
+        std::int32_t terminal = -1;  ///< -1: the deduplication
+    };
+
+    Chunk& next_chunk(std::uint64_t size_bytes);
+    void submit(Chunk& chunk);
+    void activate(Job job, Todo& todo);
+    void run(Job job);
+    void execute(const Job& job, Todo& todo);
+
+    void run_sequencer(Todo& todo);
+    void release(Chunk& chunk, Todo& todo);
+    void release_marker(Chunk& chunk);
+    void push_to_lanes(Stage stage, Chunk& chunk, Todo& todo);
+    void run_lane(std::uint32_t index, Todo& todo);
+    void run_dedup(Lane& lane, std::uint32_t index, Chunk& chunk);
+    void run_terminals(Lane& lane, std::uint32_t index, Chunk& chunk);
+    void finish_rows(Chunk& chunk);
+    void run_committer(Todo& todo);
+    void commit_rows(Chunk& chunk);
+    void commit_epoch(Chunk& chunk);
+    void gather(Chunk& chunk, std::vector<OrderedPosting>& postings);
+    KeyedState& state_of(Lane& lane, const Keyed& keyed) {
+        SegmentStates& states = lane.states[keyed.segment];
+        return keyed.terminal < 0 ? *states.dedup : *states.terminals[static_cast<std::size_t>(keyed.terminal)];
+    }
+
+    const Plan& plan_;
+    const Options options_;
+    const std::function<void(EpochResult&&)> on_epoch_;
+    const std::size_t credit_chunks_;
+    std::vector<Keyed> keyed_;
+    bool any_dedup_ = false;
+
+    std::vector<std::unique_ptr<Chunk>> chunks_;  ///< by number modulo size; a chunk is used again after its commit
+    StatelessStage stateless_;
+
+    // Of the thread that feeds.
+    std::uint64_t next_number_ = 0;
+
+    // Of the sequencer's run.
+    ActorInbox<Chunk*> sequencer_;
+    std::vector<Chunk*> sequencer_taken_;
+    InOrder finished_stateless_;
+    Watermarks watermarks_;
+    std::uint64_t epoch_ = 1;
+    std::vector<SourceCut> cuts_;
+
+    std::vector<std::unique_ptr<Lane>> lanes_;
+
+    // Of the committer's run.
+    ActorInbox<Chunk*> committer_;
+    std::vector<Chunk*> committer_taken_;
+    InOrder finished_;
+    PaneStage panes_;
+    EpochResult result_;  ///< of the epoch that is being committed
+
+    mutable std::mutex credit_mutex_;
+    std::condition_variable credit_;
+    std::uint64_t chunks_in_flight_ = 0;
+    std::uint64_t bytes_in_flight_ = 0;
+
+    std::unique_ptr<Workers> workers_;  ///< null with one thread
+};
+
+Core::Impl::Impl(const Plan& plan, const Options& options, std::function<void(EpochResult&&)> on_epoch)
+    : plan_(plan),
+      options_(options),
+      on_epoch_(std::move(on_epoch)),
+      credit_chunks_(options.credit_chunks > 0 ? options.credit_chunks : 2 * options.threads + 2),
+      stateless_(plan, options.lanes),
+      finished_stateless_(credit_chunks_),
+      watermarks_(plan.sources),
+      cuts_(plan.sources.size()),
+      finished_(credit_chunks_),
+      panes_(plan) {
+    CHECK(options.lanes >= 1 && options.lanes <= kKeyGroups);
+    CHECK(options.threads >= 1 && options.threads <= 256 && options.chunk_messages >= 1);
+    std::vector<bool> from_source(plan.segments.size(), false);
+    for (const SourcePlan& source : plan.sources) from_source[source.segment] = true;
+    for (std::size_t i = 0; i < plan.segments.size(); ++i) {
+        if (!from_source[i]) continue;
+        const Segment& segment = *plan.segments[i];
+        any_dedup_ = any_dedup_ || segment.dedup.has_value();
+        if (segment.dedup) keyed_.push_back({i, &*segment.dedup, -1});
+        for (std::size_t t = 0; t < segment.terminals.size(); ++t) {
+            keyed_.push_back({i, &segment.terminals[t], static_cast<std::int32_t>(t)});
+        }
+    }
+    for (std::uint32_t index = 0; index < options.lanes; ++index) {
+        auto lane = std::make_unique<Lane>(credit_chunks_);
+        lane->states.resize(plan.segments.size());
+        for (std::size_t i = 0; i < plan.segments.size(); ++i) {
+            if (!from_source[i]) continue;
+            const Segment& segment = *plan.segments[i];
+            if (segment.dedup) lane->states[i].dedup = segment.dedup->op->make_state();
+            for (const KeyedNode& terminal : segment.terminals) {
+                lane->states[i].terminals.push_back(terminal.op->make_state());
+            }
+        }
+        lanes_.push_back(std::move(lane));
+    }
+    for (std::size_t i = 0; i < std::bit_ceil(credit_chunks_); ++i) {
+        auto chunk = std::make_unique<Chunk>();
+        chunk->outcomes.resize(plan.outcomes.size());
+        chunk->outputs.resize(options.lanes, std::vector<LaneOutput>(keyed_.size()));
+        chunk->sizes.resize(options.lanes, std::vector<StateSize>(keyed_.size()));
+        chunks_.push_back(std::move(chunk));
+    }
+    result_.outcomes.resize(plan.outcomes.size());
+    result_.pane_outcomes.resize(plan.outcomes.size());
+    if (options.threads > 1) workers_ = std::make_unique<Workers>(options.threads, [this](Job job) { run(job); });
+}
+
+Core::Impl::~Impl() {
+    drain();
+    workers_.reset();
+}
+
+// ---- input
+// ----------------------------------------------------------------------------------------------------------------------------
+
+Chunk& Core::Impl::next_chunk(std::uint64_t size_bytes) {
+    {
+        std::unique_lock lock(credit_mutex_);
+        credit_.wait(lock, [&] {
+            return chunks_in_flight_ < credit_chunks_ &&
+                   (chunks_in_flight_ == 0 || bytes_in_flight_ + size_bytes <= options_.credit_bytes);
+        });
+        ++chunks_in_flight_;
+        bytes_in_flight_ += size_bytes;
+    }
+    Chunk& chunk = *chunks_[next_number_ & (chunks_.size() - 1)];
+    chunk.number = next_number_++;
+    chunk.size_bytes = size_bytes;
+    return chunk;
+}
+
+void Core::Impl::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
+    const std::size_t messages = block->messages.size();
+    for (std::size_t first = 0; first < messages; first += options_.chunk_messages) {
+        const std::size_t count = std::min<std::size_t>(options_.chunk_messages, messages - first);
+        // Shares of the block's size that sum to it.
+        const auto bytes_until = [&](std::size_t message) { return block->size_bytes * message / messages; };
+        Chunk& chunk = next_chunk(bytes_until(first + count) - bytes_until(first));
+        chunk.marker = false;
+        chunk.source = source;
+        chunk.segment = plan_.sources[source].segment;
+        chunk.block = block;
+        chunk.first = first;
+        chunk.count = count;
+        submit(chunk);
+    }
+}
+
+void Core::Impl::cut(CutOptions cut) {
+    Chunk& chunk = next_chunk(0);
+    chunk.marker = true;
+    chunk.cut = std::move(cut);
+    submit(chunk);
+}
+
+void Core::Impl::drain() {
+    std::unique_lock lock(credit_mutex_);
+    credit_.wait(lock, [&] { return chunks_in_flight_ == 0; });
+}
+
+Core::InFlight Core::Impl::in_flight() const {
+    std::lock_guard lock(credit_mutex_);
+    return {chunks_in_flight_, credit_chunks_, bytes_in_flight_, options_.credit_bytes};
+}
+
+// ---- work
+// -----------------------------------------------------------------------------------------------------------------------------
+
+void Core::Impl::submit(Chunk& chunk) {
+    const Job job{Job::Kind::stateless, 0, &chunk};
+    if (workers_ == nullptr) {
+        run(job);
+    } else {
+        workers_->post(job);
+    }
+}
+
+void Core::Impl::activate(Job job, Todo& todo) {
+    todo.push_back(job);
+    if (workers_ == nullptr || todo.size() == 1) return;
+    workers_->post(todo.front());
+    todo.erase(todo.begin());
+}
+
+void Core::Impl::run(Job job) {
+    Todo todo{job};
+    while (!todo.empty()) {
+        const Job next = todo.back();
+        todo.pop_back();
+        execute(next, todo);
+    }
+}
+
+void Core::Impl::execute(const Job& job, Todo& todo) {
+    switch (job.kind) {
+        case Job::Kind::stateless:
+            if (!job.chunk->marker) stateless_.run(*job.chunk);
+            if (sequencer_.push(job.chunk)) activate({Job::Kind::sequencer, 0, nullptr}, todo);
+            return;
+        case Job::Kind::sequencer:
+            run_sequencer(todo);
+            return;
+        case Job::Kind::lane:
+            run_lane(job.lane, todo);
+            return;
+        case Job::Kind::committer:
+            run_committer(todo);
+            return;
+    }
+}
+
+// ---- sequencer: the order of chunks, event time
+// -----------------------------------------------------------------------------------------
+
+void Core::Impl::run_sequencer(Todo& todo) {
+    sequencer_taken_.clear();
+    const std::uint64_t taken = sequencer_.take(sequencer_taken_);
+    for (Chunk* chunk : sequencer_taken_) finished_stateless_.put(chunk);
+    while (Chunk* chunk = finished_stateless_.next()) release(*chunk, todo);
+    if (!sequencer_.finish(taken)) activate({Job::Kind::sequencer, 0, nullptr}, todo);
+}
+
+void Core::Impl::release(Chunk& chunk, Todo& todo) {
+    chunk.epoch = epoch_;
+    chunk.watermark = watermarks_.now();
+    if (chunk.marker) {
+        release_marker(chunk);
+    } else {
+        const Segment& segment = *plan_.segments[chunk.segment];
+        for (std::size_t i = 0; i < chunk.parts_used; ++i) judge_lateness(segment, chunk.watermark, chunk.parts[i]);
+        for (const PartitionTime& time : chunk.times) {
+            watermarks_.observe(chunk.source, time.partition, time.highest, time.ingest_time);
+        }
+        const Message& last = chunk.block->messages[chunk.first + chunk.count - 1];
+        SourceCut& cut = cuts_[chunk.source];
+        cut.last_sequence = last.sequence;
+        cut.last_ingest_time = last.ingest_time;
+        cut.highest_event_time = watermarks_.highest(chunk.source);
+    }
+    push_to_lanes(any_dedup_ ? Stage::dedup : Stage::terminals, chunk, todo);
+}
+
+void Core::Impl::release_marker(Chunk& chunk) {
+    chunk.watermark_after = watermarks_.advance(chunk.cut);
+    chunk.cuts = cuts_;
+    ++epoch_;
+}
+
+// ---- lanes: keyed steps
+// -----------------------------------------------------------------------------------------------------------------
+
+void Core::Impl::push_to_lanes(Stage stage, Chunk& chunk, Todo& todo) {
+    chunk.lanes_left.store(options_.lanes, std::memory_order_relaxed);
+    for (std::uint32_t index = 0; index < options_.lanes; ++index) {
+        if (lanes_[index]->inbox.push({stage, &chunk})) activate({Job::Kind::lane, index, nullptr}, todo);
+    }
+}
+
+void Core::Impl::run_lane(std::uint32_t index, Todo& todo) {
+    Lane& lane = *lanes_[index];
+    lane.taken.clear();
+    const std::uint64_t taken = lane.inbox.take(lane.taken);
+    for (const LaneItem& item : lane.taken) (item.stage == Stage::dedup ? lane.dedup : lane.terminals).put(item.chunk);
+    while (true) {
+        // What is furthest goes first: its batch is the warmest, and its credits come back soonest.
+        if (Chunk* chunk = lane.terminals.next()) {
+            run_terminals(lane, index, *chunk);
+            if (chunk->lanes_left.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+            if (!chunk->marker) finish_rows(*chunk);
+            if (committer_.push(chunk)) activate({Job::Kind::committer, 0, nullptr}, todo);
+        } else if (Chunk* judged = lane.dedup.next()) {
+            run_dedup(lane, index, *judged);
+            if (judged->lanes_left.fetch_sub(1, std::memory_order_acq_rel) > 1) continue;
+            push_to_lanes(Stage::terminals, *judged, todo);
+        } else {
+            break;
+        }
+    }
+    if (!lane.inbox.finish(taken)) activate({Job::Kind::lane, index, nullptr}, todo);
+}
+
+void Core::Impl::run_dedup(Lane& lane, std::uint32_t index, Chunk& chunk) {
+    if (chunk.marker) {
+        for (std::size_t i = 0; i < keyed_.size(); ++i) {
+            if (keyed_[i].terminal >= 0) continue;
+            KeyedState& state = state_of(lane, keyed_[i]);
+            state.end_epoch(chunk.watermark, chunk.watermark_after, chunk.epoch, chunk.outputs[index][i]);
+            chunk.sizes[index][i] = {{}, state.entries(), state.size_bytes()};
+        }
+        return;
+    }
+    KeyedState* dedup = lane.states[chunk.segment].dedup.get();
+    if (dedup == nullptr) return;
+    for (std::size_t i = 0; i < chunk.parts_used; ++i) {
+        const std::span<const Row> rows = chunk.parts[i].rows_of[index];
+        if (!rows.empty()) dedup->process(*chunk.parts[i].batch, rows, chunk.watermark);
+    }
+}
+
+void Core::Impl::run_terminals(Lane& lane, std::uint32_t index, Chunk& chunk) {
+    if (chunk.marker) {
+        for (std::size_t i = 0; i < keyed_.size(); ++i) {
+            if (keyed_[i].terminal < 0) continue;
+            KeyedState& state = state_of(lane, keyed_[i]);
+            state.end_epoch(chunk.watermark, chunk.watermark_after, chunk.epoch, chunk.outputs[index][i]);
+            chunk.sizes[index][i] = {{}, state.entries(), state.size_bytes()};
+        }
+        return;
+    }
+    const auto& terminals = lane.states[chunk.segment].terminals;
+    for (std::size_t i = 0; i < chunk.parts_used; ++i) {
+        Part& part = chunk.parts[i];
+        for (std::size_t t = 0; t < terminals.size(); ++t) {
+            const std::span<const Row> rows = part.rows_of[(t + 1) * options_.lanes + index];
+            if (!rows.empty()) terminals[t]->process(*part.batch, rows, chunk.watermark);
+        }
+    }
+}
+
+void Core::Impl::finish_rows(Chunk& chunk) {
+    const Segment& segment = *plan_.segments[chunk.segment];
+    const std::string& source = plan_.sources[chunk.source].name;
+    std::fill(chunk.outcomes.begin(), chunk.outcomes.end(), 0);
+    chunk.dead_letters.clear();
+    chunk.rows = 0;
+    for (std::size_t i = 0; i < chunk.parts_used; ++i) {
+        const Part& part = chunk.parts[i];
+        chunk.rows += part.batch->rows;
+        account(segment, plan_.outcomes, source, chunk.watermark, part, chunk.outcomes, chunk.dead_letters);
+    }
+    stateless_.recycle(chunk);
+}
+
+// ---- committer: chunks and epochs leave in order
+// ------------------------------------------------------------------------------------------
+
+void Core::Impl::run_committer(Todo& todo) {
+    committer_taken_.clear();
+    const std::uint64_t taken = committer_.take(committer_taken_);
+    for (Chunk* chunk : committer_taken_) finished_.put(chunk);
+    // The next epoch may have to wait for the sinks; nobody else may wait for what this thread has put aside.
+    if (workers_ != nullptr) {
+        for (const Job& job : todo) workers_->post(job);
+        todo.clear();
+    }
+    while (Chunk* chunk = finished_.next()) {
+        if (chunk->marker) {
+            commit_epoch(*chunk);
+        } else {
+            commit_rows(*chunk);
+        }
+        const std::uint64_t size_bytes = chunk->size_bytes;
+        chunk->block.reset();
+        std::lock_guard lock(credit_mutex_);
+        --chunks_in_flight_;
+        bytes_in_flight_ -= size_bytes;
+        credit_.notify_all();
+    }
+    if (!committer_.finish(taken)) activate({Job::Kind::committer, 0, nullptr}, todo);
+}
+
+void Core::Impl::commit_rows(Chunk& chunk) {
+    result_.messages += chunk.count;
+    result_.message_bytes += chunk.size_bytes;
+    result_.rows += chunk.rows;
+    for (std::size_t code = 0; code < chunk.outcomes.size(); ++code) result_.outcomes[code] += chunk.outcomes[code];
+    std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
+}
+
+void Core::Impl::gather(Chunk& chunk, std::vector<OrderedPosting>& postings) {
+    for (std::size_t i = 0; i < keyed_.size(); ++i) {
+        const KeyedNode& node = *keyed_[i].node;
+        StateSize size{node.step};
+        for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
+            LaneOutput& output = chunk.outputs[lane][i];
+            std::move(output.postings.begin(), output.postings.end(), std::back_inserter(postings));
+            if (!output.rows.empty()) {
+                CHECK(node.output_segment >= 0);
+                panes_.add(static_cast<std::size_t>(node.output_segment), std::move(output.rows));
+            }
+            output.clear();
+            size.entries += chunk.sizes[lane][i].entries;
+            size.size_bytes += chunk.sizes[lane][i].size_bytes;
+        }
+        result_.states.push_back(std::move(size));
+    }
+}
+
+void Core::Impl::commit_epoch(Chunk& chunk) {
+    result_.epoch = chunk.epoch;
+    result_.watermark_before = chunk.watermark;
+    result_.watermark_after = chunk.watermark_after;
+    result_.cuts = std::move(chunk.cuts);
+    result_.cut = std::move(chunk.cut);
+    std::vector<OrderedPosting> postings;
+    gather(chunk, postings);
+    panes_.end_epoch(chunk.watermark, chunk.watermark_after, result_, postings);
+    std::stable_sort(postings.begin(), postings.end(),
+                     [](const OrderedPosting& a, const OrderedPosting& b) { return a.order < b.order; });
+    for (OrderedPosting& ordered : postings) {
+        ordered.posting.epoch = chunk.epoch;
+        result_.postings.push_back(std::move(ordered.posting));
+    }
+    for (DeadLetter& letter : result_.dead_letters) letter.epoch = chunk.epoch;
+
+    EpochResult done = std::move(result_);
+    result_ = {};
+    result_.outcomes.resize(plan_.outcomes.size());
+    result_.pane_outcomes.resize(plan_.outcomes.size());
+    on_epoch_(std::move(done));
+}
+
+Core::Core(const Plan& plan, const Options& options, std::function<void(EpochResult&&)> on_epoch)
+    : impl_(std::make_unique<Impl>(plan, options, std::move(on_epoch))) {}
+Core::~Core() = default;
+void Core::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
+    impl_->feed(source, std::move(block));
+}
+void Core::cut(CutOptions cut) {
+    impl_->cut(std::move(cut));
+}
+void Core::drain() {
+    impl_->drain();
+}
+Core::InFlight Core::in_flight() const {
+    return impl_->in_flight();
+}
+
+}  // namespace takt

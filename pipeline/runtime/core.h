@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "pipeline/batch/batch.h"
+#include "pipeline/plan/plan.h"
+#include "pipeline/runtime/epoch_result.h"
+
+namespace takt {
+
+/// The engine without connectors: messages in, one EpochResult a cut out.
+///
+/// Input is a chain of numbered chunks, and each cut is a marker in the same numbering. A chunk is decoded and goes
+/// through the stateless steps on any thread; in the order of their numbers chunks get the epoch's watermark; each lane
+/// then takes them in that order through its part of the deduplication and, when all lanes are through, of the
+/// terminals. So a batch goes from bytes to panes while it is in the cache, and the answer does not depend on the
+/// number of lanes or threads.
+///
+/// With one thread everything runs on the thread that feeds; with more on a TBB arena of that many threads.
+/// One thread calls feed, cut and drain. `on_epoch` is called in the order of epochs, never concurrently, on any
+/// thread; while it blocks, no further epoch completes and feed soon blocks too. It is the place of the journal:
+/// nothing has left the engine when it is called.
+class Core {
+  public:
+    struct Options {
+        std::uint32_t lanes = 1;                    ///< 1 to 128
+        std::uint32_t threads = 1;                  ///< 1 to 256
+        std::uint32_t chunk_messages = kBatchRows;  ///< messages decoded by one task
+        std::uint32_t credit_chunks = 0;            ///< chunks in flight at most; 0: 2 * threads + 2
+        std::uint64_t credit_bytes = 64u << 20;     ///< message bytes in flight at most; one chunk always goes
+    };
+    struct InFlight {
+        std::uint64_t chunks = 0;
+        std::uint64_t chunks_limit = 0;
+        std::uint64_t bytes = 0;
+        std::uint64_t bytes_limit = 0;
+    };
+
+    /// The plan must outlive the core.
+    Core(const Plan& plan, const Options& options, std::function<void(EpochResult&&)> on_epoch);
+    /// Waits for what is in flight; rows after the last cut are forgotten.
+    ~Core();
+    Core(const Core&) = delete;
+    Core& operator=(const Core&) = delete;
+
+    /// Takes messages of the source, in order. Blocks while all credits are used; nothing is ever dropped.
+    void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    /// Ends the epoch: the watermark moves, timers fire. Returns before on_epoch is called when there are several
+    /// threads.
+    void cut(CutOptions cut);
+    /// Returns when everything that was fed and cut is through.
+    void drain();
+
+    /// Any thread.
+    InFlight in_flight() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace takt

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/plan/posting.h"
+
+namespace takt {
+
+/// How an epoch ends. Together with the messages since the last cut it determines everything that the epoch makes.
+struct CutOptions {
+    std::optional<Timestamp> watermark =
+        {};  ///< in place of the computed one, where it is later than the present one; for tests
+    std::vector<std::uint32_t> idle = {};   ///< sources that do not hold the watermark in this epoch, by index
+    std::vector<std::uint32_t> ended = {};  ///< sources that never say anything again
+    bool flush = false;                     ///< bounded input is at its end: the watermark goes to kEndOfTime
+};
+
+/// How far a source was read when the epoch was cut.
+struct SourceCut {
+    std::uint64_t last_sequence = 0;  ///< 0: nothing yet
+    Timestamp highest_event_time = kBeginningOfTime;
+    Timestamp last_ingest_time = 0;
+};
+
+/// Memory of a keyed step over all lanes.
+struct StateSize {
+    std::string step;
+    std::uint64_t entries = 0;
+    std::uint64_t size_bytes = 0;
+};
+
+/// Everything that one epoch decided: what a frame of the journal holds. A pure function of the state before and the
+/// cut; the same for any number of lanes and threads, except for `states`.
+struct EpochResult {
+    std::uint64_t epoch = 0;  ///< from 1
+    Timestamp watermark_before = kBeginningOfTime;
+    Timestamp watermark_after = kBeginningOfTime;
+    std::vector<SourceCut> cuts;  ///< by source index
+    CutOptions cut;               ///< what was decided at the cut
+
+    std::uint64_t messages = 0;
+    std::uint64_t message_bytes = 0;
+    std::uint64_t rows = 0;                    ///< events of the sources = sum of `outcomes`
+    std::vector<std::uint64_t> outcomes;       ///< events by outcome code; kAccepted for what reached its terminals
+    std::uint64_t pane_rows = 0;               ///< rows that panes sent to later segments = sum of `pane_outcomes`
+    std::vector<std::uint64_t> pane_outcomes;  ///< the same for them
+    std::vector<Posting> postings;             ///< by time, operator, key
+    std::vector<DeadLetter> dead_letters;      ///< by source, sequence, part; those of panes last
+
+    std::vector<StateSize> states;  ///< measured; by step in plan order
+};
+
+}  // namespace takt

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "pipeline/plan/plan.h"
+#include "pipeline/runtime/batch_pool.h"
+#include "pipeline/runtime/chunk.h"
+#include "pipeline/runtime/epoch_result.h"
+#include "pipeline/runtime/stateless_stage.h"
+
+namespace takt {
+
+/// Segments that panes feed: few rows, so one owner runs them at the epoch's end, in the fixed order of the panes,
+/// whatever lane made them. One thread.
+class PaneStage {
+  public:
+    /// The plan must outlive the stage.
+    explicit PaneStage(const Plan& plan);
+
+    /// Adds the panes that a keyed step made for its output segment.
+    void add(std::size_t segment, std::vector<PaneRow>&& rows);
+    /// Runs the segments in topological order and ends the epoch of each; what they make is appended to `result` and
+    /// `postings`.
+    void end_epoch(Timestamp before, Timestamp after, EpochResult& result, std::vector<OrderedPosting>& postings);
+
+  private:
+    struct State {
+        std::size_t segment = 0;
+        std::unique_ptr<KeyedState> dedup;
+        std::vector<std::unique_ptr<KeyedState>> terminals;
+        std::unique_ptr<BatchPool> pool;
+        SegmentScratch scratch;
+        std::vector<PaneRow> waiting;
+        Part part;
+    };
+    void run_batch(State& state, std::span<const PaneRow> rows, Timestamp watermark, EpochResult& result);
+    void fill(const Segment& segment, std::span<const PaneRow> rows, Batch& batch) const;
+    void end_step(const KeyedNode& node, KeyedState& state, Timestamp before, Timestamp after, EpochResult& result,
+                  std::vector<OrderedPosting>& postings);
+    std::uint32_t source_index(const Lineage& lineage) const;
+
+    const Plan& plan_;
+    std::vector<std::unique_ptr<State>> states_;  ///< by segment; null for those that sources feed
+};
+
+}  // namespace takt
