@@ -1,0 +1,19 @@
+#include "pipeline/base/hash.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+namespace takt {
+
+std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
+    return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+Hash128 hash128(std::string_view bytes, std::uint64_t seed) {
+    const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
+    return {hash.low64, hash.high64};
+}
+
+std::string to_hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+
+}  // namespace takt
