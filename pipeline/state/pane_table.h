@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/state/calendar.h"
+
+namespace takt {
+
+/// The open windows of an aggregate: a pane for each (key, window), with a block of memory for its sums.
+///
+/// A pane fires when the watermark reaches its end, again at the end of each epoch in which late events changed it, and is purged when the
+/// watermark is later than its end + lateness. Firing costs what fires, an event costs one probe, whatever the number of panes.
+/// Not thread-safe: one lane owns it. A pane and its block stay where they are until it is purged.
+class PaneTable {
+  public:
+    class Pane {
+      public:
+        Window window() const { return {start_, end_}; }
+        std::string_view key() const { return {key_.get(), key_size_}; }
+        /// The caller's memory, zero when the pane is made, aligned to 16.
+        std::byte* block() { return reinterpret_cast<std::byte*>(this + 1); }
+        const std::byte* block() const { return reinterpret_cast<const std::byte*>(this + 1); }
+        /// Whether it has fired before.
+        bool fired() const { return fired_; }
+
+      private:
+        friend class PaneTable;
+        std::uint64_t hash_ = 0;
+        Timestamp start_ = 0;
+        Timestamp end_ = 0;
+        std::unique_ptr<char[]> key_;
+        std::uint32_t key_size_ = 0;
+        std::uint32_t id_ = 0;
+        bool fired_ = false;
+        bool dirty_ = false;
+        bool live_ = false;
+    };
+
+    /// `block_bytes`: memory of each pane, a multiple of 16. `lateness`: how long a fired pane is kept, >= 0.
+    PaneTable(std::uint32_t block_bytes, Duration lateness);
+    ~PaneTable();
+
+    /// The pane of this key and window, made where it is not there. `key_hash` must be a function of `key`.
+    Pane& upsert(std::uint64_t key_hash, std::string_view key, const Window& window);
+    /// Brings the pane's slot near; call it some rows ahead of upsert.
+    void prefetch(std::uint64_t key_hash, const Window& window) const {
+        __builtin_prefetch(&slots_[static_cast<std::size_t>(mix(key_hash, window.start)) & mask_]);
+    }
+
+    /// The watermark has moved to `watermark` (never back). Calls `fire` for each pane that it reached and for each that changed since it fired;
+    /// then `purge` for each that is too old, before it is gone. In no particular order.
+    template <typename Fire, typename Purge>
+    void advance(Timestamp watermark, Fire&& fire, Purge&& purge) {
+        for (const std::uint32_t id : dirty_) {
+            Pane& changed = pane(id);
+            changed.dirty_ = false;
+            fire(changed);
+        }
+        dirty_.clear();
+        while (!due_.empty() && due_.begin()->first <= watermark) {
+            auto reached = due_.extract(due_.begin());
+            std::vector<std::uint32_t>& kept = kept_[reached.key()];
+            for (const std::uint32_t id : reached.mapped()) {
+                Pane& due = pane(id);
+                due.fired_ = true;
+                fire(due);
+                kept.push_back(id);
+            }
+        }
+        while (!kept_.empty() && watermark > saturating_add(kept_.begin()->first, lateness_)) {
+            for (const std::uint32_t id : kept_.begin()->second) {
+                purge(pane(id));
+                remove(pane(id));
+            }
+            kept_.erase(kept_.begin());
+        }
+    }
+
+    /// Every pane, in no particular order.
+    template <typename Visit>
+    void for_each(Visit&& visit) {
+        for (std::uint32_t id = 0; id < next_id_; ++id) {
+            if (pane(id).live_) visit(pane(id));
+        }
+    }
+
+    std::uint64_t size() const { return size_; }
+    /// Memory of panes, blocks, keys and index.
+    std::uint64_t size_bytes() const;
+
+  private:
+    struct Slot {
+        std::uint32_t tag = 0;
+        std::uint32_t id_plus_1 = 0;  ///< 0: free
+    };
+    static constexpr std::uint32_t kPanesPerSlab = 256;
+
+    static std::uint64_t mix(std::uint64_t key_hash, Timestamp start) {
+        const std::uint64_t mixed = (key_hash ^ (static_cast<std::uint64_t>(start) * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u;
+        return mixed ^ (mixed >> 32);
+    }
+    Pane& pane(std::uint32_t id) {
+        return *reinterpret_cast<Pane*>(slabs_[id / kPanesPerSlab].get() + std::size_t{id % kPanesPerSlab} * stride_);
+    }
+    const Pane& pane(std::uint32_t id) const {
+        return *reinterpret_cast<const Pane*>(slabs_[id / kPanesPerSlab].get() + std::size_t{id % kPanesPerSlab} * stride_);
+    }
+    Pane& make(std::uint64_t hash, std::string_view key, const Window& window);
+    void remove(Pane& gone);
+    void grow();
+    void insert_slot(std::uint64_t hash, std::uint32_t id);
+
+    struct FreeSlab {
+        void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+    };
+
+    std::uint32_t stride_;
+    Duration lateness_;
+    std::vector<std::unique_ptr<std::byte, FreeSlab>> slabs_;
+    std::vector<std::uint32_t> free_;
+    std::uint32_t next_id_ = 0;
+    std::vector<Slot> slots_;
+    std::size_t mask_;
+    std::uint64_t size_ = 0;
+    std::uint64_t key_bytes_ = 0;
+    std::map<Timestamp, std::vector<std::uint32_t>> due_;   ///< by window end: not fired yet
+    std::map<Timestamp, std::vector<std::uint32_t>> kept_;  ///< by window end: fired, within lateness
+    std::vector<std::uint32_t> dirty_;
+};
+
+}  // namespace takt
