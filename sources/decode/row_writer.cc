@@ -36,18 +36,22 @@ void RowWriter::take_batch() {
         }
         targets_[i].values = column->values<char>();
         targets_[i].valid = column->valid().words();
+        std::memset(targets_[i].valid, 0xff, (std::size_t{capacity_} + 63) / 64 * sizeof(std::uint64_t));
         lists_[i].clear();
     }
     if (event_time_slot_ != kNoSlot) {
         const Column& column = batch_->column(event_time_slot_);
-        event_time_ = column.values<Timestamp>();
-        event_time_valid_ = column.valid().words();
+        time_column_ = column.values<Timestamp>();
+        time_valid_ = column.valid().words();
     }
+    origin_ = batch_->origin.data();
+    ingest_time_ = batch_->ingest_time.data();
+    event_time_ = batch_->event_time.data();
 }
 
 void RowWriter::reject_row(std::string_view text) {
     for (Target& target : targets_) target.put_absent(row_);
-    batch_->event_time[row_] = batch_->ingest_time[row_];
+    event_time_[row_] = ingest_time_[row_];
     batch_->outcome[row_] = kMalformed;
     batch_->reject_texts.push_back({static_cast<Row>(row_), batch_->arena.copy(text)});
     ++row_;

@@ -24,10 +24,10 @@ class RowWriter {
         std::uint64_t* valid = nullptr;
         std::uint32_t value_size = 0;
 
+        /// Rows are marked valid from the start, so that the usual case writes one thing.
         template <typename T>
         void put(std::uint32_t row, T value) {
             std::memcpy(values + row * sizeof(T), &value, sizeof(T));
-            valid[row >> 6] |= std::uint64_t{1} << (row & 63);
         }
         /// The default value, marked absent.
         void put_absent(std::uint32_t row) {
@@ -53,21 +53,19 @@ class RowWriter {
     /// The next row, undecided, its columns still unwritten.
     std::uint32_t open_row(const Message& message, std::uint32_t part, std::string_view bytes) {
         if (row_ == capacity_) take_batch();
-        Origin& origin = batch_->origin[row_];
+        Origin& origin = origin_[row_];
         origin.sequence = message.sequence;
         origin.part = part;
         origin.size_bytes = static_cast<std::uint32_t>(bytes.size());
         origin.bytes = bytes.data();
-        batch_->ingest_time[row_] = message.ingest_time;
+        ingest_time_[row_] = message.ingest_time;
         return row_;
     }
-    /// Ends a row whose fields are all written.
+    /// Ends a row whose fields are all written. Its outcome is undecided, as the allocator left it.
     void accept_row() {
-        Timestamp time = batch_->ingest_time[row_];
-        if (event_time_ != nullptr && ((event_time_valid_[row_ >> 6] >> (row_ & 63)) & 1) != 0)
-            time = event_time_[row_];
-        batch_->event_time[row_] = time;
-        batch_->outcome[row_] = kUndecided;
+        Timestamp time = ingest_time_[row_];
+        if (time_column_ != nullptr && ((time_valid_[row_ >> 6] >> (row_ & 63)) & 1) != 0) time = time_column_[row_];
+        event_time_[row_] = time;
         ++row_;
     }
     /// Ends the row as malformed: every field absent. The text is copied.
@@ -112,8 +110,12 @@ class RowWriter {
     BatchAllocator* batches_ = nullptr;
     std::vector<std::unique_ptr<Batch>>* out_ = nullptr;
     std::unique_ptr<Batch> batch_;
-    const Timestamp* event_time_ = nullptr;
-    const std::uint64_t* event_time_valid_ = nullptr;
+    // Of the batch, hoisted.
+    Origin* origin_ = nullptr;
+    Timestamp* ingest_time_ = nullptr;
+    Timestamp* event_time_ = nullptr;
+    const Timestamp* time_column_ = nullptr;
+    const std::uint64_t* time_valid_ = nullptr;
     std::uint32_t row_ = 0;
     std::uint32_t capacity_ = 0;
 };

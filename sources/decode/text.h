@@ -37,10 +37,8 @@ inline TextFault check_text_after_header(const char* text, std::size_t size) {
         const std::uint64_t bytes = (last & ~before) | (before & 0x7f7f7f7f7f7f7f7fu);
         return suspicious(bytes) == 0 ? TextFault::none : examine_text(text, size);
     }
-    std::uint64_t found = 0;
-    std::size_t at = 0;
-    for (; at + 8 <= size; at += 8) found |= suspicious(load<std::uint64_t>(text + at));
-    found |= suspicious(load<std::uint64_t>(text + size - 8));
+    std::uint64_t found = suspicious(load<std::uint64_t>(text)) | suspicious(load<std::uint64_t>(text + size - 8));
+    for (std::size_t at = 8; at + 8 < size; at += 8) found |= suspicious(load<std::uint64_t>(text + at));
     return found == 0 ? TextFault::none : examine_text(text, size);
 }
 

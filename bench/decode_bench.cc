@@ -1,0 +1,285 @@
+// Message bytes into columns: FlatBuffers and JSON, 8 of the wide event's
+// fields. Every way must give the same answer before it is timed.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "schemas/event_generated.h"
+#include "sources/decode/flatbuffers_decoder.h"
+#include "sources/decode/flatbuffers_schema.h"
+#include "sources/decode/json_decoder.h"
+
+namespace takt {
+namespace {
+
+constexpr std::size_t kMessages = 8192;
+constexpr std::size_t kEventBytes = 288;
+
+/// One batch, used again and again: what the engine's pool does.
+class OneBatch final : public BatchAllocator {
+  public:
+    explicit OneBatch(const Layout& layout) : layout_(layout) {}
+    std::unique_ptr<Batch> allocate() override {
+        std::unique_ptr<Batch> batch = free_.empty() ? std::make_unique<Batch>() : std::move(free_.back());
+        if (!free_.empty()) free_.pop_back();
+        batch->reset(layout_, kBatchRows);
+        return batch;
+    }
+    void give_back(std::unique_ptr<Batch> batch) { free_.push_back(std::move(batch)); }
+
+  private:
+    const Layout& layout_;
+    std::vector<std::unique_ptr<Batch>> free_;
+};
+
+struct Sample {
+    std::string event_id, plant, area, work_center, order_id, operation, material, revision, lot, unit;
+    EventKind kind;
+    std::int64_t event_time, recorded_time, quantity;
+};
+
+Sample event(std::size_t i) {
+    return {.event_id = fmt::format("evt-{:012}", i * 7919),
+            .plant = "P100",
+            .area = "ASM",
+            .work_center = fmt::format("WC-{:03}", i % 50),
+            .order_id = fmt::format("10{:06}", i % 10'000),
+            .operation = "0010",
+            .material = fmt::format("FG-{:05}", i % 500),
+            .revision = "B",
+            .lot = fmt::format("L{:08}", i % 3000),
+            .unit = "pcs",
+            .kind = static_cast<EventKind>(1 + i % 8),
+            .event_time = 1'780'000'000'000'000'000 + static_cast<std::int64_t>(i) * 1'000'003,
+            .recorded_time = 1'780'000'001'000'000'000 + static_cast<std::int64_t>(i) * 1'000'003,
+            .quantity = static_cast<std::int64_t>(i % 1000) * 250'000};
+}
+
+std::string flatbuffers_message(const Sample& event, std::size_t at_least) {
+    for (std::size_t filler = 0;; ++filler) {
+        flatbuffers::FlatBufferBuilder builder;
+        const auto text = [&](const std::string& value) { return builder.CreateString(value); };
+        const auto operator_id = filler == 0 ? text("op-1") : text("op-1" + std::string(filler * 4, 'x'));
+        builder.Finish(CreateEvent(builder, text(event.event_id), event.kind, event.event_time, event.recorded_time,
+                                   text(event.plant), text(event.area), text(event.work_center), text(event.order_id),
+                                   text(event.operation), text(event.material), text(event.revision), text(event.lot),
+                                   event.quantity, text(event.unit), flatbuffers::nullopt, 0, 0, operator_id, 0));
+        if (builder.GetSize() >= at_least) {
+            return std::string(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
+        }
+    }
+}
+
+std::string json_message(const Sample& event) {
+    return fmt::format(
+        R"({{"event_id":"{}","kind":"{}","event_time":"{}","recorded_time":"{}","plant":"{}","work_center":"{}","order_id":"{}","material":"{}","lot":"{}","quantity":{}.{:06},"unit":"{}"}})",
+        event.event_id, EnumNameEventKind(event.kind), format_timestamp(event.event_time),
+        format_timestamp(event.recorded_time), event.plant, event.work_center, event.order_id, event.material,
+        event.lot, event.quantity / 1'000'000, event.quantity % 1'000'000, event.unit);
+}
+
+/// Messages back to back, as a block of a source holds them.
+struct Input {
+    std::shared_ptr<MessageBlock> block;
+    std::size_t bytes = 0;
+
+    template <typename Make>
+    explicit Input(Make make) {
+        auto storage = std::make_shared<std::string>();
+        std::vector<std::size_t> sizes;
+        for (std::size_t i = 0; i < kMessages; ++i) {
+            const std::string message = make(event(i));
+            sizes.push_back(message.size());
+            *storage += message;
+        }
+        block = std::make_shared<MessageBlock>();
+        std::string_view rest = *storage;
+        for (std::size_t i = 0; i < kMessages; ++i) {
+            block->messages.push_back({rest.substr(0, sizes[i]), "plant", i + 1, 0});
+            rest.remove_prefix(sizes[i]);
+        }
+        bytes = storage->size();
+        block->keep = storage;
+    }
+};
+
+/// What every way must agree on.
+struct Answer {
+    std::int64_t times = 0, kinds = 0, quantities = 0;
+    std::uint64_t letters = 0;
+    bool operator==(const Answer&) const = default;
+};
+
+std::uint64_t letters(std::string_view text) {
+    std::uint64_t hash = text.size();
+    for (const char c : text) hash = hash * 31 + static_cast<unsigned char>(c);
+    return hash;
+}
+
+Answer answer_of_events() {
+    Answer answer;
+    for (std::size_t i = 0; i < kMessages; ++i) {
+        const Sample e = event(i);
+        answer.times += e.event_time % 1'000'000'007;
+        answer.kinds += static_cast<std::int64_t>(e.kind);
+        answer.quantities += e.quantity;
+        answer.letters +=
+            letters(e.event_id) + letters(e.order_id) + letters(e.material) + letters(e.lot) + letters(e.unit);
+    }
+    return answer;
+}
+
+const std::vector<std::string> kUsed = {"event_id", "kind", "event_time", "order_id",
+                                        "material", "lot",  "quantity",   "unit"};
+
+std::shared_ptr<const RecordSchema> schema() {
+    static const auto loaded = load_bfbs(TAKT_SOURCE_DIR "/schemas/event.bfbs");
+    if (!loaded) {
+        std::fprintf(stderr, "%s\n", loaded.error().text().c_str());
+        std::exit(1);
+    }
+    return loaded.value();
+}
+
+Layout layout() {
+    Layout result;
+    for (const std::string& name : kUsed) result.add(schema()->find(name)->field);
+    return result;
+}
+
+Answer answer_of_batches(const std::vector<std::unique_ptr<Batch>>& batches) {
+    Answer answer;
+    for (const auto& batch : batches) {
+        for (std::uint32_t row = 0; row < batch->rows; ++row) {
+            answer.kinds += batch->columns[1].values<std::int64_t>()[row];
+            answer.times += batch->columns[2].values<std::int64_t>()[row] % 1'000'000'007;
+            answer.quantities += static_cast<std::int64_t>(batch->columns[6].values<Int128>()[row]);
+            for (const std::size_t column : {0, 3, 4, 5, 7}) {
+                answer.letters += letters(batch->columns[column].values<std::string_view>()[row]);
+            }
+        }
+    }
+    return answer;
+}
+
+void run_decoder(benchmark::State& state, const Decoder& decoder, const Layout& columns, const Input& input) {
+    const auto scratch = decoder.make_scratch();
+    OneBatch batches(columns);
+    std::vector<std::unique_ptr<Batch>> out;
+    decoder.decode(input.block, 0, kMessages, *scratch, batches, out);
+    if (!(answer_of_batches(out) == answer_of_events())) {
+        state.SkipWithError("the decoder's answer is wrong");
+        return;
+    }
+    for (auto& batch : out) batches.give_back(std::move(batch));
+    out.clear();
+    for (auto _ : state) {
+        // Batch by batch, as a task of the engine does: the columns stay near.
+        for (std::size_t first = 0; first < kMessages; first += kBatchRows) {
+            decoder.decode(input.block, first, kBatchRows, *scratch, batches, out);
+            benchmark::DoNotOptimize(out.data());
+            for (auto& batch : out) batches.give_back(std::move(batch));
+            out.clear();
+        }
+    }
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kMessages));
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(input.bytes));
+}
+
+const Input& flatbuffers_input() {
+    static const Input input([](const Sample& e) { return flatbuffers_message(e, kEventBytes); });
+    return input;
+}
+
+void projection(benchmark::State& state) {
+    const Layout columns = layout();
+    const auto decoder = make_flatbuffers_decoder(schema(), columns, {.event_time = columns.find("event_time")});
+    run_decoder(state, **decoder, columns, flatbuffers_input());
+}
+
+void json(benchmark::State& state) {
+    static const Input input([](const Sample& e) { return json_message(e); });
+    const Layout columns = layout();
+    const auto decoder = make_json_decoder(schema(), columns, {.event_time = columns.find("event_time")});
+    run_decoder(state, **decoder, columns, input);
+}
+
+/// Columns as plain arrays: what the generated code fills.
+struct Arrays {
+    std::vector<std::string_view> event_id{kBatchRows}, order_id{kBatchRows}, material{kBatchRows}, lot{kBatchRows},
+        unit{kBatchRows};
+    std::vector<std::int64_t> kind = std::vector<std::int64_t>(kBatchRows), time = kind;
+    std::vector<Int128> quantity = std::vector<Int128>(kBatchRows);
+
+    Answer answer(std::size_t row) const {
+        return {time[row] % 1'000'000'007, kind[row], static_cast<std::int64_t>(quantity[row]),
+                letters(event_id[row]) + letters(order_id[row]) + letters(material[row]) + letters(lot[row]) +
+                    letters(unit[row])};
+    }
+};
+
+std::string_view view(const flatbuffers::String* text) {
+    return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
+}
+
+/// The generated accessors, after the generated verifier or with no check at
+/// all.
+template <bool verify>
+bool read_generated(const Message& message, Arrays& to, std::size_t row) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(message.data.data());
+    if constexpr (verify) {
+        flatbuffers::Verifier verifier(bytes, message.data.size(), 64, 1'000'000, false);
+        if (!VerifyEventBuffer(verifier)) return false;
+    }
+    const Event* read = GetEvent(bytes);
+    to.event_id[row] = view(read->event_id());
+    to.kind[row] = static_cast<std::int64_t>(read->kind());
+    to.time[row] = read->event_time().value_or(0);
+    to.order_id[row] = view(read->order_id());
+    to.material[row] = view(read->material());
+    to.lot[row] = view(read->lot());
+    to.quantity[row] = read->quantity().value_or(0);
+    to.unit[row] = view(read->unit());
+    return true;
+}
+
+template <bool verify>
+void generated(benchmark::State& state) {
+    const Input& input = flatbuffers_input();
+    Arrays arrays;
+    Answer answer;
+    for (const Message& message : input.block->messages) {
+        read_generated<verify>(message, arrays, 0);
+        const Answer one = arrays.answer(0);
+        answer.times += one.times;
+        answer.kinds += one.kinds;
+        answer.quantities += one.quantities;
+        answer.letters += one.letters;
+    }
+    if (!(answer == answer_of_events())) {
+        state.SkipWithError("the generated code's answer is wrong");
+        return;
+    }
+    for (auto _ : state) {
+        std::size_t row = 0;
+        for (const Message& message : input.block->messages) {
+            benchmark::DoNotOptimize(read_generated<verify>(message, arrays, row));
+            row = (row + 1) % kBatchRows;
+        }
+        benchmark::ClobberMemory();
+    }
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kMessages));
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(input.bytes));
+}
+
+BENCHMARK(projection)->Name("decode/flatbuffers/projection");
+BENCHMARK(generated<true>)->Name("decode/flatbuffers/verifier_and_accessors");
+BENCHMARK(generated<false>)->Name("decode/flatbuffers/no_check");
+BENCHMARK(json)->Name("decode/json");
+
+}  // namespace
+}  // namespace takt
+
+BENCHMARK_MAIN();
