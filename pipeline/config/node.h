@@ -31,6 +31,7 @@ class ConfigNode {
     std::string scalar;             ///< after substitution
     bool quoted = false;            ///< 'x' or "x": a number or duration written so stays text where it matters
     bool substituted = false;       ///< a ${...} stood in it
+    bool unresolved = false;        ///< a ${NAME} is not set: reported, so whoever reads the value stays silent
     bool from_environment = false;  ///< and (a part of) the value came from the environment, not from its default
     std::vector<ConfigNode> items;  ///< of a sequence
     std::vector<Entry> entries;     ///< of a mapping, in order of the file
