@@ -1,5 +1,6 @@
 #include "pipeline/config/option_values.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>

@@ -34,6 +34,7 @@ class ScalarWalk {
             begin_ = at_;
             flow(style);
         }
+        if (source.quoted && done()) source.closed = closes(style);
         source.exact = offsets_.size() == value_.size();
         const std::size_t found = offsets_.size();
         offsets_.resize(value_.size(), static_cast<std::uint32_t>(begin_));
@@ -68,6 +69,13 @@ class ScalarWalk {
     void skip_line() {
         const std::size_t end = text_.find('\n', at_);
         at_ = end == std::string_view::npos ? text_.size() : end + 1;
+    }
+
+    /// Whether the quote follows; blanks and joined lines at the end may be no part of the value.
+    bool closes(char quote) const {
+        std::size_t at = at_;
+        while (at < text_.size() && (is_space(text_[at]) || text_.compare(at, 2, "\\\n") == 0)) ++at;
+        return at < text_.size() && text_[at] == quote;
     }
 
     void flow(char style) {

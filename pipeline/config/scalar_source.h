@@ -11,6 +11,7 @@ struct ScalarSource {
     std::uint32_t begin = 0;  ///< of the first byte of content, after an opening quote or a block's header
     std::uint32_t end = 0;    ///< one behind the last byte of content
     bool quoted = false;
+    bool closed = true;                  ///< false: the quotes are still open where the file ends
     bool exact = true;                   ///< false: some bytes could not be followed and stand at `begin`
     std::vector<std::uint32_t> offsets;  ///< one for each byte of the value; empty where the value stands as it is
 };

@@ -56,6 +56,11 @@ Place TextLines::place(std::size_t begin, std::size_t end) const {
         const std::size_t last = all.find_last_not_of(" \t\n");
         begin = last == std::string_view::npos ? 0 : last + 1;
     }
+    const auto inside_character = [all](std::size_t at) {
+        return at < all.size() && (static_cast<unsigned char>(all[at]) & 0xC0u) == 0x80u;
+    };
+    while (begin > 0 && inside_character(begin)) --begin;
+    while (inside_character(end)) ++end;
     const auto next = std::upper_bound(starts_.begin(), starts_.end(), begin);
     const std::size_t line = static_cast<std::size_t>(next - starts_.begin());
     const std::size_t start = starts_[line - 1];

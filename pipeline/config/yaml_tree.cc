@@ -64,7 +64,9 @@ class TreeBuilder final : public YAML::EventHandler {
         const std::size_t at = offset_of(mark);
         if (found == anchors_.end()) {
             mistakes_.add(word_at(at), "C144", "this alias stands inside of what it repeats");
-            finish({}, 0);
+            ConfigNode nothing;
+            nothing.place = word_at(at);
+            finish(std::move(nothing), 0);
             return;
         }
         if (frames_.size() + found->second.height > kMaxConfigDepth) too_deep(at);
@@ -78,6 +80,10 @@ class TreeBuilder final : public YAML::EventHandler {
         const std::size_t at = offset_of(mark);
         check_tag(at, tag);
         ScalarSource source = locate_scalar(lines_.text(), at, value);
+        // The reader lets quotes pass that are open at the end of the file when that ends with a line break.
+        if (!source.closed) {
+            mistakes_.add(lines_.place(at, at + 1), "C141", "these quotes are not closed", "close them on this line");
+        }
         ConfigNode node;
         node.kind = ConfigNode::Kind::scalar;
         node.scalar = value;

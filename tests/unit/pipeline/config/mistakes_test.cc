@@ -1,0 +1,90 @@
+#include "pipeline/config/mistakes.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "pipeline/config/node.h"
+
+namespace takt {
+namespace {
+
+Place place_in(const std::string& text, std::uint32_t line, std::uint32_t column, std::uint32_t length) {
+    return {std::make_shared<ConfigFile>(ConfigFile{"dir/a.yaml", text, 0}), line, column, length};
+}
+
+TEST(Mistakes, AreShownAsInTheStyleGuide) {
+    Mistakes mistakes;
+    mistakes.add(place_in("1\n2\n3\n4\n5\n      bnad: 0.5\n", 6, 7, 4), "C104",
+                 "unknown option 'bnad' in step 'trim_temperature' (deadband)", "did you mean 'band'?");
+    EXPECT_EQ(mistakes.render(),
+              "dir/a.yaml:6:7: error C104: unknown option 'bnad' in step 'trim_temperature' (deadband)\n"
+              "    6 |       bnad: 0.5\n"
+              "      |       ^^^^ did you mean 'band'?\n");
+}
+
+TEST(Mistakes, AreSortedAndEachIsShownOnce) {
+    Mistakes mistakes;
+    const Place second = place_in("a\nb\n", 2, 1, 1);
+    Place first = second;
+    first.line = 1;
+    mistakes.add(second, "C101", "second");
+    mistakes.add(second, "C101", "second");
+    mistakes.add(second, "C101", "another fact at the same place");
+    mistakes.add(first, "C102", "first");
+    EXPECT_EQ(mistakes.list().size(), 3u);
+    EXPECT_LT(mistakes.render().find("first"), mistakes.render().find("second"));
+}
+
+TEST(Mistakes, CountCharactersBelowTheLine) {
+    Mistakes mistakes;
+    mistakes.add(place_in("é\t漢 x", 1, 5, 1), "C101", "m");
+    EXPECT_EQ(mistakes.render(), "dir/a.yaml:1:5: error C101: m\n    1 | é 漢 x\n      |     ^\n");
+}
+
+TEST(Mistakes, CutALongLineAroundTheCaret) {
+    std::string line;
+    for (int i = 0; i < 400; ++i) line += i == 300 ? "X" : "é";
+    Mistakes mistakes;
+    mistakes.add(place_in(line, 1, 301, 1), "C101", "m");
+    const std::string text = mistakes.render();
+    const std::vector<std::string> lines = [&] {
+        std::vector<std::string> parts;
+        for (std::size_t at = 0; at < text.size();) {
+            const std::size_t end = text.find('\n', at);
+            parts.push_back(text.substr(at, end - at));
+            at = end + 1;
+        }
+        return parts;
+    }();
+    ASSERT_EQ(lines.size(), 3u);
+    const auto characters = [](std::string_view part) {
+        return std::count_if(part.begin(), part.end(),
+                             [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; });
+    };
+    EXPECT_LE(characters(lines[1]), 130);
+    EXPECT_EQ(characters(lines[1].substr(0, lines[1].find('X'))), static_cast<std::ptrdiff_t>(lines[2].find('^')));
+}
+
+TEST(Mistakes, ASecretLineIsNotShown) {
+    Mistakes mistakes;
+    mistakes.add_without_line(place_in("password: hunter2\n", 1, 11, 7), "C155", "m", "h");
+    EXPECT_EQ(mistakes.render(), "dir/a.yaml:1:11: error C155: m\n      | h\n");
+}
+
+TEST(Mistakes, AMessageStaysOnItsLine) {
+    Mistakes mistakes;
+    mistakes.add(place_in("a\n", 1, 1, 1), "C101", "one\ntwo\x1b[31m");
+    EXPECT_THAT(mistakes.render(), testing::HasSubstr("one two [31m\n"));
+}
+
+TEST(DidYouMean, NamesTheNearestWithinAThird) {
+    const std::vector<std::string> names = {"band", "max_silence", "by", "out_of_order"};
+    EXPECT_EQ(did_you_mean("bnad", names), "did you mean 'band'?");
+    EXPECT_EQ(did_you_mean("max-silence", names), "did you mean 'max_silence'?");
+    EXPECT_EQ(did_you_mean("out_of_orderness", names), "did you mean 'out_of_order'?");
+    EXPECT_EQ(did_you_mean("sand_castle", names), "");
+    EXPECT_EQ(did_you_mean("bxxd", names), "");
+    EXPECT_EQ(did_you_mean("", names), "");
+}
+
+}  // namespace
+}  // namespace takt
