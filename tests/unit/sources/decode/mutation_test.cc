@@ -123,16 +123,18 @@ std::string_view view(const flatbuffers::String* text) {
     return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
 }
 
-/// Where FlatBuffers' own verifier accepts a message, we read the same values, or say what the verifier does not ask
-/// about.
+/// Where FlatBuffers' own verifier accepts a message, we read the same values, or say what it does not ask about
+/// (without its check of alignment it takes vtables of an odd size, and tables that lie in their own offset).
 void compare_with_verifier(const std::string& message, const Decoded& decoded, std::size_t row) {
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(message.data());
     flatbuffers::Verifier verifier(bytes, message.size(), 64, 1'000'000, false);
     if (!VerifyEventBuffer(verifier)) return;
     const std::string reason = decoded.reject_text(row);
     if (decoded.malformed(row)) {
-        EXPECT_TRUE(reason.ends_with("is missing") || reason.ends_with("UTF-8") || reason.ends_with("U+0000") ||
-                    reason.ends_with("enumeration") || reason.ends_with("impossible size"))
+        const auto because = [&](std::string_view end) { return reason.ends_with(end); };
+        const bool root_in_itself = message[0] >= 0 && message[0] < 4 && because("root table lies outside the message");
+        EXPECT_TRUE(because("is missing") || because("UTF-8") || because("U+0000") || because("enumeration") ||
+                    because("impossible size") || root_in_itself)
             << reason;
         return;
     }
