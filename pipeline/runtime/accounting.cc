@@ -21,13 +21,10 @@ std::string_view subject_of(const Batch& batch, std::uint64_t sequence) {
     return found != messages.end() && found->sequence == sequence ? found->subject : std::string_view();
 }
 
-std::string reason_text(const Segment& segment, Timestamp watermark, const Part& part, Row row) {
-    const Batch& batch = *part.batch;
+std::string reason_text(const Segment& segment, Timestamp watermark, const Batch& batch, Row row) {
     const OutcomeCode code = batch.outcome[row];
-    for (std::size_t i = 0; i < batch.reject_texts.size(); ++i) {
-        if (batch.reject_texts[i].row == row && part.text_outcomes[i] == code) {
-            return std::string(batch.reject_texts[i].text);
-        }
+    for (const RejectText& text : batch.reject_texts) {
+        if (text.row == row && text.outcome == code) return std::string(text.text);
     }
     if (segment.late_after != kNoSlot && code == segment.too_late) {
         return fmt::format("the watermark is {}, later than {}", format_timestamp(watermark),
@@ -55,7 +52,7 @@ void account(const Segment& segment, const OutcomeTable& outcomes, const std::st
         letter.subject = subject_of(batch, origin.sequence);
         letter.ingest_time = batch.ingest_time[row];
         letter.reason = outcome.rule;
-        letter.text = reason_text(segment, watermark, part, row);
+        letter.text = reason_text(segment, watermark, batch, row);
         letter.owner = outcome.owner;
         letter.step = outcome.step;
         if (code != kMalformed) {

@@ -21,8 +21,6 @@ struct Part {
     std::vector<std::span<const Row>> rows_of;
     std::vector<std::vector<Row>> routed;
     Timestamp earliest_late_after = kEndOfTime;  ///< over the rows of terminals
-    /// Of each reject text, the outcome that it explains: a later verdict must not borrow it.
-    std::vector<OutcomeCode> text_outcomes;
 };
 
 /// The latest event of a watermark partition in a chunk.

@@ -116,8 +116,6 @@ void run_row_nodes(const Segment& segment, StreamId entry, const OutcomeTable& o
 
     mark_taken(segment, part, scratch.taken);
     settle_unrouted(segment, entry, part, scratch.taken);
-    part.text_outcomes.clear();
-    for (const RejectText& text : batch.reject_texts) part.text_outcomes.push_back(batch.outcome[text.row]);
 
     const std::size_t exchanges = segment.terminals.size() + 1;
     part.rows_of.assign(exchanges * lanes, {});

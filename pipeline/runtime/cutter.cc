@@ -1,0 +1,146 @@
+#include "pipeline/runtime/cutter.h"
+
+#include <algorithm>
+
+namespace takt {
+namespace {
+
+/// Messages [first, first + count) as a block that shares the memory.
+std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlock>& block, std::size_t first,
+                                          std::size_t count) {
+    auto part = std::make_shared<MessageBlock>();
+    const auto begin = block->messages.begin() + static_cast<std::ptrdiff_t>(first);
+    part->messages.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    part->keep = block;
+    const std::size_t total = block->messages.size();
+    part->size_bytes = block->size_bytes * (first + count) / total - block->size_bytes * first / total;
+    return part;
+}
+
+/// Whether `now` holds a source that `before` does not.
+bool adds(const std::vector<std::uint32_t>& now, const std::vector<std::uint32_t>& before) {
+    return std::any_of(now.begin(), now.end(), [&](std::uint32_t source) {
+        return std::find(before.begin(), before.end(), source) == before.end();
+    });
+}
+
+}  // namespace
+
+Cutter::Cutter(const Plan& plan, const Readers& readers, Clock& clock, Core& core,
+               std::function<void(Timestamp)> on_cut)
+    : plan_(plan),
+      readers_(readers),
+      clock_(clock),
+      core_(core),
+      on_cut_(std::move(on_cut)),
+      held_(plan.sources.size()),
+      rest_(plan.sources.size()),
+      spoke_(plan.sources.size(), false) {}
+
+bool Cutter::full() const {
+    return (plan_.epoch_messages > 0 && messages_ >= plan_.epoch_messages) ||
+           (plan_.epoch_bytes > 0 && bytes_ >= plan_.epoch_bytes);
+}
+
+std::shared_ptr<const MessageBlock> Cutter::next_block(std::uint32_t source) {
+    std::shared_ptr<const MessageBlock> block = std::move(rest_[source]);
+    rest_[source] = nullptr;
+    if (block == nullptr) block = readers_[source]->take();
+    if (block == nullptr || plan_.epoch_messages == 0) return block;
+    const std::size_t room = plan_.epoch_messages - messages_;
+    const std::size_t size = block->messages.size();
+    if (size <= room) return block;
+    rest_[source] = slice(block, room, size - room);
+    return slice(block, 0, room);
+}
+
+void Cutter::add(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
+    if (!first_message_) first_message_ = clock_.monotonic();
+    messages_ += block->messages.size();
+    bytes_ += block->size_bytes;
+    spoke_[source] = true;
+    if (source == 0) {
+        core_.feed(source, std::move(block));
+    } else {
+        held_[source].push_back(std::move(block));
+    }
+}
+
+bool Cutter::take() {
+    bool took = false;
+    const auto sources = static_cast<std::uint32_t>(readers_.size());
+    for (std::uint32_t i = 0; i < sources && !full(); ++i) {
+        const std::uint32_t source = (turn_ + i) % sources;
+        if (auto block = next_block(source)) {
+            add(source, std::move(block));
+            took = true;
+        }
+    }
+    if (sources > 0) turn_ = (turn_ + 1) % sources;
+    return took;
+}
+
+void Cutter::find_idle(Timestamp now, CutOptions& cut) const {
+    for (std::uint32_t i = 0; i < readers_.size(); ++i) {
+        const SourceReader::View view = readers_[i]->view();
+        if (view.queued || rest_[i] != nullptr) continue;
+        const Duration limit = plan_.sources[i].time.idle;
+        if (view.ended && !view.error) {
+            cut.ended.push_back(i);
+        } else if (limit > 0 && !spoke_[i] && view.idle_since && now - *view.idle_since >= limit) {
+            cut.idle.push_back(i);
+        }
+    }
+}
+
+bool Cutter::cut_if_due() {
+    const Timestamp now = clock_.monotonic();
+    CutOptions options;
+    find_idle(now, options);
+    const bool due = messages_ > 0 && (full() || now - *first_message_ >= plan_.epoch);
+    // With messages in hand the news can wait until their epoch is due.
+    const bool news = messages_ == 0 && (adds(options.idle, last_cut_.idle) || adds(options.ended, last_cut_.ended));
+    if (!due && !news) return false;
+    cut(std::move(options));
+    return true;
+}
+
+void Cutter::cut_last(bool flush) {
+    CutOptions options;
+    find_idle(clock_.monotonic(), options);
+    options.flush = flush;
+    cut(std::move(options));
+}
+
+void Cutter::cut(CutOptions options) {
+    on_cut_(first_message_.value_or(clock_.monotonic()));
+    for (std::uint32_t source = 0; source < held_.size(); ++source) {
+        for (auto& block : held_[source]) core_.feed(source, std::move(block));
+        held_[source].clear();
+    }
+    last_cut_ = options;
+    core_.cut(std::move(options));
+    messages_ = 0;
+    bytes_ = 0;
+    spoke_.assign(spoke_.size(), false);
+    first_message_.reset();
+}
+
+Duration Cutter::due_in() const {
+    const Timestamp now = clock_.monotonic();
+    Duration soonest = kSecond;
+    if (first_message_) soonest = std::min(soonest, saturating_add(*first_message_, plan_.epoch) - now);
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+        const Duration limit = plan_.sources[i].time.idle;
+        const auto since = readers_[i]->view().idle_since;
+        const bool known = std::find(last_cut_.idle.begin(), last_cut_.idle.end(), i) != last_cut_.idle.end();
+        if (limit > 0 && since && !known) soonest = std::min(soonest, saturating_add(*since, limit) - now);
+    }
+    return soonest;
+}
+
+bool Cutter::empty_handed() const {
+    return std::all_of(rest_.begin(), rest_.end(), [](const auto& block) { return block == nullptr; });
+}
+
+}  // namespace takt

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "pipeline/base/clock.h"
+#include "pipeline/plan/plan.h"
+#include "pipeline/runtime/core.h"
+#include "pipeline/runtime/source_reader.h"
+
+namespace takt {
+
+/// Cuts the input of all sources into epochs and feeds the core. One thread.
+///
+/// The core gets an epoch's messages in the order (source index, sequence): those of the first source at once, those of
+/// the others when the epoch is cut; what is held back meanwhile counts towards plan.epoch_bytes.
+class Cutter {
+  public:
+    using Readers = std::vector<std::unique_ptr<SourceReader>>;
+    /// `on_cut`: before each cut, with the monotonic time of the epoch's first message (or of the cut, where it has
+    /// none).
+    Cutter(const Plan& plan, const Readers& readers, Clock& clock, Core& core, std::function<void(Timestamp)> on_cut);
+
+    /// Takes what is queued, at most to the end of this epoch. False: there was nothing. Blocks while the core has no
+    /// credit.
+    bool take();
+    /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move.
+    bool cut_if_due();
+    /// Ends the run's last epoch. `flush`: bounded input is at its end, all windows close.
+    void cut_last(bool flush);
+    /// Until cut_if_due may have something to do without new input.
+    Duration due_in() const;
+    /// Holds no message that is in no epoch yet.
+    bool empty_handed() const;
+
+  private:
+    bool full() const;
+    void add(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    std::shared_ptr<const MessageBlock> next_block(std::uint32_t source);
+    void find_idle(Timestamp now, CutOptions& cut) const;
+    void cut(CutOptions options);
+
+    const Plan& plan_;
+    const Readers& readers_;
+    Clock& clock_;
+    Core& core_;
+    const std::function<void(Timestamp)> on_cut_;
+
+    std::uint64_t messages_ = 0;
+    std::uint64_t bytes_ = 0;
+    std::optional<Timestamp> first_message_;
+    std::vector<std::vector<std::shared_ptr<const MessageBlock>>> held_;  ///< by source; of this epoch
+    std::vector<std::shared_ptr<const MessageBlock>>
+        rest_;                 ///< by source: the part of a block that is for the next epoch
+    std::vector<bool> spoke_;  ///< by source: it has messages in this epoch, so it is not idle
+    std::uint32_t turn_ = 0;   ///< the source that is asked first
+    CutOptions last_cut_;
+};
+
+}  // namespace takt

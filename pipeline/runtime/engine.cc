@@ -1,0 +1,320 @@
+#include "pipeline/runtime/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "pipeline/observe/log.h"
+#include "pipeline/runtime/core.h"
+#include "pipeline/runtime/cutter.h"
+#include "pipeline/runtime/sink_writer.h"
+#include "pipeline/runtime/source_reader.h"
+
+namespace takt {
+namespace {
+
+std::uint32_t cores() {
+    return std::clamp(std::thread::hardware_concurrency(), 1u, kKeyGroups);
+}
+
+Core::Options core_options(const Plan& plan, const Engine::Options& options) {
+    Core::Options core;
+    core.lanes = options.lanes > 0 ? options.lanes : plan.lanes > 0 ? plan.lanes : cores();
+    core.threads = options.threads > 0 ? options.threads : cores();
+    return core;
+}
+
+}  // namespace
+
+class Engine::Impl {
+  public:
+    Impl(const Plan& plan, const Options& options);
+    Status run();
+    void request_stop();
+    EngineStatus status() const;
+
+  private:
+    enum class Next : std::uint8_t { go_on, stop, end, abort };
+
+    Status start();
+    Next next_step();
+    void cut_epochs();
+    void wait_for_input();
+    void ring();
+    void release(EpochResult&& result);
+    void count(const EpochResult& result);
+    void fail(const Error& error);
+    void enter(EngineStatus::Phase phase);
+
+    const Plan& plan_;
+    const Options options_;
+    std::vector<std::unique_ptr<SourceReader>> readers_;
+    std::vector<std::unique_ptr<SinkWriter>> writers_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable bell_;
+    bool rung_ = false;
+    int stops_ = 0;
+    bool aborted_ = false;
+    std::optional<Error> error_;  ///< the first one
+    EngineStatus status_;         ///< what is not asked of readers, writers and core
+    std::vector<std::uint64_t> outcomes_;
+    std::map<std::pair<std::string, std::string>, PostingStatus> postings_;
+    std::vector<SourceCut> cuts_;
+    Timestamp newest_ingest_ = 0;
+    std::deque<Timestamp> epoch_starts_;  ///< monotonic, of the epochs that were cut and not yet released
+
+    Core core_;
+    Cutter cutter_;
+};
+
+Engine::Impl::Impl(const Plan& plan, const Options& options)
+    : plan_(plan),
+      options_(options),
+      outcomes_(plan.outcomes.size()),
+      cuts_(plan.sources.size()),
+      core_(plan, core_options(plan, options), [this](EpochResult&& result) { release(std::move(result)); }),
+      cutter_(plan, readers_, *options.clock, core_, [this](Timestamp first_message) {
+          std::lock_guard lock(mutex_);
+          epoch_starts_.push_back(first_message);
+      }) {
+    status_.pipeline = plan.pipeline;
+    status_.started = options.clock->monotonic();
+    status_.last_progress = status_.started;
+    for (const SourcePlan& source : plan.sources) {
+        readers_.push_back(std::make_unique<SourceReader>(
+            source, SourceReader::Options{options.read, options.source_queue_bytes, options.retry, options.clock},
+            [this] { ring(); }));
+    }
+    for (const SinkPlan& sink : plan.sinks) {
+        writers_.push_back(std::make_unique<SinkWriter>(
+            sink, plan.outcomes, SinkWriter::Options{options.sink_queue_epochs, options.retry, options.clock},
+            [this] {
+                std::lock_guard lock(mutex_);
+                status_.last_progress = options_.clock->monotonic();
+            },
+            [this](const Error& error) { fail(error); }));
+    }
+}
+
+// ---- life
+// -----------------------------------------------------------------------------------------------------------------------------
+
+void Engine::Impl::enter(EngineStatus::Phase phase) {
+    {
+        std::lock_guard lock(mutex_);
+        status_.phase = phase;
+    }
+    log(LogLevel::info, "engine", {{"pipeline", plan_.pipeline}, {"phase", std::string(to_string(phase))}});
+}
+
+Status Engine::Impl::start() {
+    for (auto& writer : writers_) {
+        if (Status started = writer->start(); !started) return started;
+    }
+    for (auto& reader : readers_) {
+        if (Status started = reader->start(); !started) return started;
+    }
+    return {};
+}
+
+Status Engine::Impl::run() {
+    const Status started = start();
+    if (started.ok()) {
+        enter(EngineStatus::Phase::running);
+        cut_epochs();
+    } else {
+        fail(started.error());
+    }
+    for (auto& reader : readers_) reader->stop();
+    core_.drain();
+    for (auto& writer : writers_) writer->finish();
+    std::unique_lock lock(mutex_);
+    if (error_) status_.error = error_->text();
+    const std::optional<Error> error = error_;
+    lock.unlock();
+    enter(error ? EngineStatus::Phase::failed : EngineStatus::Phase::stopped);
+    return error ? Status(*error) : Status();
+}
+
+void Engine::Impl::request_stop() {
+    int stops = 0;
+    {
+        std::lock_guard lock(mutex_);
+        stops = ++stops_;
+    }
+    if (stops == 1) {
+        const Timestamp until = saturating_add(options_.clock->monotonic(), options_.drain_limit);
+        for (auto& writer : writers_) writer->limit_retries(until);
+    } else {
+        fail({"E612", "stopped at once; not everything that was read has been delivered"});
+    }
+    ring();
+}
+
+/// Nobody waits for anybody any more: what is in flight runs through and is forgotten.
+void Engine::Impl::fail(const Error& error) {
+    {
+        std::lock_guard lock(mutex_);
+        if (!error_) error_ = error;
+        aborted_ = true;
+    }
+    log(LogLevel::error, "engine stops", {{"pipeline", plan_.pipeline}, {"error", error.text()}});
+    for (auto& writer : writers_) writer->abandon();
+    ring();
+}
+
+void Engine::Impl::ring() {
+    {
+        std::lock_guard lock(mutex_);
+        rung_ = true;
+    }
+    bell_.notify_all();
+}
+
+void Engine::Impl::wait_for_input() {
+    const Duration longest = std::max<Duration>(0, cutter_.due_in());
+    std::unique_lock lock(mutex_);
+    bell_.wait_for(lock, std::chrono::nanoseconds(longest), [this] { return rung_; });
+    rung_ = false;
+}
+
+// ---- input
+// ----------------------------------------------------------------------------------------------------------------------------
+
+Engine::Impl::Next Engine::Impl::next_step() {
+    {
+        std::lock_guard lock(mutex_);
+        if (aborted_) return Next::abort;
+        if (stops_ > 0) return Next::stop;
+    }
+    bool ended = true;
+    for (const auto& reader : readers_) {
+        const SourceReader::View view = reader->view();
+        if (view.error) {
+            std::lock_guard lock(mutex_);
+            if (!error_) error_ = view.error;
+            return Next::stop;
+        }
+        ended = ended && view.ended && !view.queued;
+    }
+    return ended && cutter_.empty_handed() ? Next::end : Next::go_on;
+}
+
+void Engine::Impl::cut_epochs() {
+    while (true) {
+        switch (next_step()) {
+            case Next::abort:
+                return;
+            case Next::end:
+                enter(EngineStatus::Phase::draining);
+                cutter_.cut_last(true);
+                return;
+            case Next::stop:
+                enter(EngineStatus::Phase::draining);
+                for (auto& reader : readers_) reader->stop();
+                while (cutter_.take()) cutter_.cut_if_due();
+                cutter_.cut_last(false);
+                return;
+            case Next::go_on:
+                break;
+        }
+        const bool took = cutter_.take();
+        if (!cutter_.cut_if_due() && !took) wait_for_input();
+    }
+}
+
+// ---- output
+// ---------------------------------------------------------------------------------------------------------------------------
+
+/// The core's on_epoch. A journal belongs here: its frame holds this result, and must be durable before any sink gets
+/// it.
+void Engine::Impl::release(EpochResult&& result) {
+    const auto epoch = std::make_shared<const EpochResult>(std::move(result));
+    count(*epoch);
+    for (auto& writer : writers_) {
+        if (!writer->push(epoch)) return;
+    }
+    std::lock_guard lock(mutex_);
+    status_.epoch = epoch->epoch;
+    status_.watermark = epoch->watermark_after;
+    status_.last_progress = options_.clock->monotonic();
+    status_.epoch_durations.add(status_.last_progress - epoch_starts_.front());
+    epoch_starts_.pop_front();
+}
+
+void Engine::Impl::count(const EpochResult& result) {
+    std::lock_guard lock(mutex_);
+    status_.messages += result.messages;
+    status_.message_bytes += result.message_bytes;
+    status_.events += result.rows;
+    status_.dead_letters += result.dead_letters.size();
+    for (std::size_t code = 0; code < outcomes_.size(); ++code) outcomes_[code] += result.outcomes[code];
+    for (const Posting& posting : result.postings) {
+        PostingStatus& status = postings_[{posting.type, posting.currency}];
+        ++status.count;
+        if (posting.revision > 1) ++status.revisions;
+        if (!posting.has_amount) continue;
+        status.amount += posting.amount;
+        status.amount_scale = posting.amount_scale;
+    }
+    cuts_ = result.cuts;
+    for (const SourceCut& cut : cuts_) newest_ingest_ = std::max(newest_ingest_, cut.last_ingest_time);
+    status_.states.clear();
+    for (const StateSize& state : result.states)
+        status_.states.push_back({state.step, state.entries, state.size_bytes});
+}
+
+EngineStatus Engine::Impl::status() const {
+    const Core::InFlight in_flight = core_.in_flight();
+    std::lock_guard lock(mutex_);
+    EngineStatus status = status_;
+    status.now = options_.clock->monotonic();
+    bool waits = in_flight.chunks > 0;
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+        SourceStatus& source = status.sources.emplace_back(readers_[i]->status());
+        source.last_sequence = cuts_[i].last_sequence;
+        waits = waits || source.queued_messages > 0 || source.pending > 0;
+    }
+    for (const auto& writer : writers_) status.sinks.push_back(writer->status());
+    std::map<std::tuple<std::string, std::string, std::string>, std::uint64_t> by_rule;
+    for (std::size_t code = 0; code < outcomes_.size(); ++code) {
+        const Outcome& outcome = plan_.outcomes.at(static_cast<OutcomeCode>(code));
+        if (outcomes_[code] > 0)
+            by_rule[{std::string(to_string(outcome.kind)), outcome.rule, outcome.owner}] += outcomes_[code];
+    }
+    for (const auto& [outcome, count] : by_rule) {
+        status.outcomes.push_back({std::get<0>(outcome), std::get<1>(outcome), std::get<2>(outcome), count});
+    }
+    for (const auto& [key, posting] : postings_) {
+        status.postings.push_back(posting);
+        status.postings.back().type = key.first;
+        status.postings.back().currency = key.second;
+    }
+    status.chunks_in_flight = in_flight.chunks;
+    status.chunks_limit = in_flight.chunks_limit;
+    status.bytes_in_flight = in_flight.bytes;
+    status.bytes_limit = in_flight.bytes_limit;
+    if (waits && newest_ingest_ > 0) status.lag = std::max<Duration>(0, options_.clock->wall() - newest_ingest_);
+    return status;
+}
+
+Engine::Engine(const Plan& plan, const Options& options) : impl_(std::make_unique<Impl>(plan, options)) {}
+Engine::~Engine() = default;
+Status Engine::run() {
+    return impl_->run();
+}
+void Engine::request_stop() {
+    impl_->request_stop();
+}
+EngineStatus Engine::status() const {
+    return impl_->status();
+}
+
+}  // namespace takt

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "pipeline/base/clock.h"
+#include "pipeline/base/result.h"
+#include "pipeline/observe/engine_status.h"
+#include "pipeline/plan/plan.h"
+#include "pipeline/runtime/backoff.h"
+
+namespace takt {
+
+/// A pipeline as a daemon: readers, the cutter, the core, and a writer for each sink.
+///
+/// Epochs end by plan.epoch after their first message, at exactly plan.epoch_messages messages, or at plan.epoch_bytes,
+/// whatever comes first. Inside an epoch the order is (source index, sequence). Every queue is bounded: a sink that
+/// does not take its postings stops the cutter, then the readers. An epoch is released to all sinks at once; its
+/// EpochResult is what a frame of a journal must hold before that.
+class Engine {
+  public:
+    struct Options {
+        std::uint32_t lanes = 0;    ///< 0: the plan's, and where that says nothing as many as cores
+        std::uint32_t threads = 0;  ///< 0: as many as cores
+        Source::Limits read;
+        std::uint64_t source_queue_bytes = 16u << 20;
+        std::size_t sink_queue_epochs = 8;
+        Backoff::Options retry;
+        Duration drain_limit = 30 * kSecond;  ///< how long sinks may take after a stop was requested
+        Clock* clock = &system_clock();       ///< must outlive the engine
+    };
+
+    /// The plan must outlive the engine.
+    Engine(const Plan& plan, const Options& options);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Runs until bounded input is at its end (all windows close), a stop was requested (they do not), or an error.
+    /// Call once. When it returns success, everything that was read is classified and delivered.
+    Status run();
+    /// First call: readers stop, what was read is cut, delivered and finished, run() returns success. Second: run()
+    /// returns an E error as soon as the calls under way return. Any thread; not for signal handlers.
+    void request_stop();
+    /// Any thread, any time.
+    EngineStatus status() const;
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace takt
