@@ -35,6 +35,11 @@ Result<std::unique_ptr<HttpListener>> HttpListener::start(const Options& options
     Impl* self = impl.get();
     impl->options = options;
     impl->status = std::move(status);
+    // The library's own choice is SO_REUSEPORT, with which two daemons could share a port and answer in turns.
+    impl->server.set_socket_options([](socket_t socket) {
+        const int yes = 1;
+        setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    });
     // Few and short requests: more threads would only take memory.
     impl->server.new_task_queue = [] { return new httplib::ThreadPool(2); };
     impl->server.Get("/metrics", [self](const httplib::Request&, httplib::Response& response) {
