@@ -87,7 +87,7 @@ class Substitution {
     void report(std::size_t at, std::size_t end, std::string message, std::string hint) {
         node_.unresolved = true;
         const std::size_t begin = source_of(at);
-        mistakes_.add(lines_.place(begin, std::max<std::size_t>(source_of(end - 1) + 1, begin + 1)), "C146",
+        mistakes_.add(lines_.place(begin, std::max<std::size_t>(source_of(end - 1) + 1, begin + 1)), "C186",
                       std::move(message), std::move(hint));
     }
 

@@ -6,7 +6,7 @@
 namespace takt {
 
 /// Replaces `${NAME}` and `${NAME:default}` in a scalar that has its offsets, and `$${` by `${`. A variable that is not
-/// set and has no default is a mistake (C146), as is a `${` that is not closed or names nothing.
+/// set and has no default is a mistake (C186), as is a `${` that is not closed or names nothing.
 void substitute_environment(ConfigNode& node, const TextLines& lines, Mistakes& mistakes);
 
 }  // namespace takt

@@ -75,7 +75,7 @@ bool OptionTableBase::read_into(const ConfigNode& mapping, std::string_view what
     if (mapping.unresolved) return false;
     const bool is_short = !short_form_.empty() && (mapping.is_scalar() || mapping.is_sequence());
     if (!is_short && !mapping.is_mapping() && !mapping.is_null()) {
-        mistakes.add(mapping.place, "C156",
+        mistakes.add(mapping.place, "C196",
                      fmt::format("{} must be a mapping of options, found {}", what, mapping.written()));
         return false;
     }
@@ -103,7 +103,7 @@ bool OptionTableBase::read_into(const ConfigNode& mapping, std::string_view what
     for (const std::string_view name : missing) {
         const auto option =
             std::find_if(options_.begin(), options_.end(), [&](const auto& one) { return one->doc().name == name; });
-        mistakes.add(mapping.place, "C150", fmt::format("missing option '{}' in {}", name, what),
+        mistakes.add(mapping.place, "C190", fmt::format("missing option '{}' in {}", name, what),
                      (*option)->doc().help);
     }
     return good && missing.empty();

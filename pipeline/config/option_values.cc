@@ -27,7 +27,7 @@ bool report_kind(const ConfigNode& node, const OptionContext& context, std::stri
                  std::string hint = {}) {
     if (node.unresolved) return false;
     context.mistakes.add(
-        node.place, "C151",
+        node.place, "C191",
         fmt::format("'{}' in {}: expected {}, found {}", context.option, context.what, expected, node.written()),
         std::move(hint));
     return false;
@@ -113,7 +113,7 @@ bool read_value(const ConfigNode& node, const OptionContext& context, std::chron
     }
     if (node.is_scalar() && !node.unresolved && is_bare_number(node.scalar)) {
         context.mistakes.add(
-            node.place, "C154",
+            node.place, "C194",
             fmt::format("'{}' in {}: missing unit in {}", context.option, context.what, node.written()),
             node.from_environment ? "for example 5s" : fmt::format("for example {}s", node.scalar));
         return false;
@@ -141,9 +141,9 @@ bool refuse_secret(const ConfigNode& node, const OptionContext& context, std::st
     std::string message = fmt::format("'{}' in {}: {}", context.option, context.what, why);
     std::string hint = "write ${NAME}, { env: NAME } or { file: PATH }";
     if (show_line) {
-        context.mistakes.add(node.place, "C155", std::move(message), std::move(hint));
+        context.mistakes.add(node.place, "C195", std::move(message), std::move(hint));
     } else {
-        context.mistakes.add_without_line(node.place, "C155", std::move(message), std::move(hint));
+        context.mistakes.add_without_line(node.place, "C195", std::move(message), std::move(hint));
     }
     return false;
 }
@@ -249,7 +249,7 @@ namespace {
 bool check_word(const ConfigNode& node, const OptionContext& context, const std::string& word,
                 const std::vector<std::string>& choices) {
     if (std::find(choices.begin(), choices.end(), word) != choices.end()) return true;
-    context.mistakes.add(node.place, "C153",
+    context.mistakes.add(node.place, "C193",
                          fmt::format("'{}' in {}: expected {}{}, found {}", context.option, context.what,
                                      choices.size() == 1 ? "" : "one of ", fmt::join(choices, ", "), node.written()),
                          did_you_mean(word, choices));
@@ -282,7 +282,7 @@ std::optional<std::size_t> read_choice(const ConfigNode& node, const OptionConte
 
 bool report_bounds(const ConfigNode& node, const OptionContext& context, const std::string& bounds) {
     context.mistakes.add(
-        node.place, "C152",
+        node.place, "C192",
         fmt::format("'{}' in {} must be {}, found {}", context.option, context.what, bounds, node.written()));
     return false;
 }

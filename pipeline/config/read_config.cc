@@ -26,7 +26,7 @@ class ConfigReader {
         if (!problem.empty()) {
             ConfigNode nothing;
             nothing.place = file_place(path);
-            mistakes_.add(nothing.place, "C140", fmt::format("the config cannot be read: {}", problem));
+            mistakes_.add(nothing.place, "C180", fmt::format("the config cannot be read: {}", problem));
             return nothing;
         }
         return parse(path, std::move(text));
@@ -81,13 +81,13 @@ class ConfigReader {
         nothing.place = lines.place(0, 0);
         if (too_large) {
             nothing.place.line = 0;
-            mistakes_.add(nothing.place, "C140",
+            mistakes_.add(nothing.place, "C180",
                           fmt::format("the config is larger than {} MiB", kMaxConfigBytes >> 20));
             return nothing;
         }
         const std::size_t odd = find_unreadable(file->text);
         if (odd != file->text.size()) {
-            mistakes_.add(lines.place(odd, odd), "C149",
+            mistakes_.add(lines.place(odd, odd), "C189",
                           fmt::format("byte 0x{:02x} is no text; a config is UTF-8 without control characters",
                                       static_cast<unsigned char>(file->text[odd])));
             return nothing;
@@ -137,7 +137,7 @@ class ConfigReader {
         for (const ConfigNode* node : named) {
             if (node->unresolved) continue;
             if (!node->is_scalar() || node->scalar.empty()) {
-                mistakes_.add(node->place, "C147",
+                mistakes_.add(node->place, "C187",
                               fmt::format("'include' names a file or a list of files; this is {}", node->written()));
                 continue;
             }
@@ -153,12 +153,12 @@ class ConfigReader {
         const std::string identity = identity_of(wanted);
         ConfigNode nothing;
         if (std::find(open_.begin(), open_.end(), identity) != open_.end()) {
-            mistakes_.add(node.place, "C147", fmt::format("{} includes itself in the end", node.written()));
+            mistakes_.add(node.place, "C187", fmt::format("{} includes itself in the end", node.written()));
             return nothing;
         }
         if (seen_.count(identity) != 0) return nothing;
         if (seen_.size() >= kMaxConfigFiles) {
-            mistakes_.add(node.place, "C147", fmt::format("a config has {} files at most", kMaxConfigFiles));
+            mistakes_.add(node.place, "C187", fmt::format("a config has {} files at most", kMaxConfigFiles));
             return nothing;
         }
         std::string text;
@@ -166,12 +166,12 @@ class ConfigReader {
         if (!problem.empty()) {
             // From the environment may come what must not be shown.
             const std::string shown = node.from_environment ? node.written() : fmt::format("'{}'", wanted);
-            mistakes_.add(node.place, "C147", fmt::format("{} cannot be included: {}", shown, problem));
+            mistakes_.add(node.place, "C187", fmt::format("{} cannot be included: {}", shown, problem));
             return nothing;
         }
         ConfigNode included = parse(wanted, std::move(text));
         if (!included.is_mapping() && !included.is_null()) {
-            mistakes_.add(included.place, "C147",
+            mistakes_.add(included.place, "C187",
                           fmt::format("an included file is a mapping of sections; this is {}", included.written()));
             return nothing;
         }
@@ -217,7 +217,7 @@ class ConfigReader {
     }
 
     void report_twice(const std::string& what, const Place& second, const Place& first) {
-        mistakes_.add(second, "C148", fmt::format("{} stands in two files", what),
+        mistakes_.add(second, "C188", fmt::format("{} stands in two files", what),
                       fmt::format("first in {}:{}:{}", first.file->path, first.line, first.column));
     }
 

@@ -50,6 +50,12 @@ class TreeBuilder final : public YAML::EventHandler {
         return next != scalars_.begin() && std::prev(next)->second > offset;
     }
 
+    /// Bytes from the begin of the last scalar to the end of its content; both 0 when there is none.
+    std::pair<std::size_t, std::size_t> last_scalar() const {
+        if (scalars_.empty()) return {0, 0};
+        return *scalars_.rbegin();
+    }
+
     void OnDocumentStart(const YAML::Mark&) override {}
     void OnDocumentEnd() override {}
 
@@ -63,7 +69,7 @@ class TreeBuilder final : public YAML::EventHandler {
         const auto found = anchors_.find(anchor);
         const std::size_t at = offset_of(mark);
         if (found == anchors_.end()) {
-            mistakes_.add(word_at(at), "C144", "this alias stands inside of what it repeats");
+            mistakes_.add(word_at(at), "C184", "this alias stands inside of what it repeats");
             ConfigNode nothing;
             nothing.place = word_at(at);
             finish(std::move(nothing), 0);
@@ -82,7 +88,7 @@ class TreeBuilder final : public YAML::EventHandler {
         ScalarSource source = locate_scalar(lines_.text(), at, value);
         // The reader lets quotes pass that are open at the end of the file when that ends with a line break.
         if (!source.closed) {
-            mistakes_.add(lines_.place(at, at + 1), "C141", "these quotes are not closed", "close them on this line");
+            mistakes_.add(lines_.place(at, at + 1), "C181", "these quotes are not closed", "close them on this line");
         }
         ConfigNode node;
         node.kind = ConfigNode::Kind::scalar;
@@ -146,17 +152,17 @@ class TreeBuilder final : public YAML::EventHandler {
 
     void check_tag(std::size_t at, const std::string& tag) {
         if (tag.empty() || tag == "?" || tag == "!" || tag.rfind("tag:yaml.org,2002:", 0) == 0) return;
-        mistakes_.add(word_at(at), "C141", fmt::format("the tag '{}' has no meaning here", tag));
+        mistakes_.add(word_at(at), "C181", fmt::format("the tag '{}' has no meaning here", tag));
     }
 
     [[noreturn]] void too_deep(std::size_t at) {
-        mistakes_.add(lines_.place(at, at + 1), "C145",
+        mistakes_.add(lines_.place(at, at + 1), "C185",
                       fmt::format("this is nested deeper than {} levels", kMaxConfigDepth));
         throw TooMuch{};
     }
     void check_size(std::size_t at) {
         if (nodes_ <= kMaxConfigNodes) return;
-        mistakes_.add(word_at(at), "C145",
+        mistakes_.add(word_at(at), "C185",
                       fmt::format("the config has more than {} values, aliases repeated", kMaxConfigNodes));
         throw TooMuch{};
     }
@@ -209,7 +215,7 @@ class TreeBuilder final : public YAML::EventHandler {
         frame.keep_value = false;
         frame.key_place = node.place;
         if (!node.is_scalar()) {
-            mistakes_.add(node.place, "C141", fmt::format("a key must be a word; this is {}", node.written()));
+            mistakes_.add(node.place, "C181", fmt::format("a key must be a word; this is {}", node.written()));
             return;
         }
         frame.key = node.scalar;
@@ -224,7 +230,7 @@ class TreeBuilder final : public YAML::EventHandler {
         frame.keep_value = frame.keys.insert(frame.key).second;
         if (!frame.keep_value) {
             const ConfigNode::Entry* first = frame.node.find_entry(frame.key);
-            mistakes_.add(node.place, "C143", fmt::format("the key '{}' stands twice in this mapping", frame.key),
+            mistakes_.add(node.place, "C183", fmt::format("the key '{}' stands twice in this mapping", frame.key),
                           first == nullptr ? "" : fmt::format("first in line {}", first->key_place.line));
         }
     }
@@ -240,7 +246,7 @@ class TreeBuilder final : public YAML::EventHandler {
                                                      [](const ConfigNode& item) { return item.is_mapping(); })) {
             for (ConfigNode& item : node.items) frame.merged.push_back(std::move(item));
         } else {
-            mistakes_.add(frame.key_place, "C144", fmt::format("'<<' merges mappings; this is {}", node.written()));
+            mistakes_.add(frame.key_place, "C184", fmt::format("'<<' merges mappings; this is {}", node.written()));
         }
     }
 
@@ -305,7 +311,7 @@ class YamlFile {
         } catch (const YAML::Exception& problem) {
             report(problem, builder);
         } catch (const std::exception& problem) {
-            mistakes_.add(lines_.place(0, 0), "C141", fmt::format("this cannot be read as YAML: {}", problem.what()));
+            mistakes_.add(lines_.place(0, 0), "C181", fmt::format("this cannot be read as YAML: {}", problem.what()));
         }
         try {
             ConfigNode root = builder.take();
@@ -344,8 +350,10 @@ class YamlFile {
         try {
             parser.HandleNextDocument(second);
         } catch (const TooMuch&) {
-            mistakes_.add(lines_.place(second.at, second.at), "C141",
-                          "a second YAML document begins here; a config is one document");
+            const bool marked = lines_.text().substr(second.at, 3) == "---";
+            mistakes_.add(lines_.place(second.at, second.at), "C181",
+                          marked ? "a second YAML document begins here; a config is one document"
+                                 : "this line does not fit what stands above it");
         }
     }
 
@@ -353,26 +361,40 @@ class YamlFile {
         const std::string_view text = lines_.text();
         const std::size_t at =
             problem.mark.pos < 0 ? text.size() : std::min(static_cast<std::size_t>(problem.mark.pos), text.size());
-        if (report_tab(at, builder)) return;
+        if (report_tab(at, builder) || report_quotes(at, builder)) return;
         if (problem.msg.find("the referenced anchor is not defined") == 0) {
             const std::size_t end = std::min(text.find_first_of(" \t\n,]}", at), text.size());
-            mistakes_.add(lines_.place(at, end), "C144",
+            mistakes_.add(lines_.place(at, end), "C184",
                           fmt::format("no anchor of this name stands above: '{}'", text.substr(at, end - at)),
                           "put a text that begins with '*' into quotes");
             return;
         }
         if (problem.msg.find("bad file") == 0) {
-            mistakes_.add(lines_.place(at, at), "C145",
+            mistakes_.add(lines_.place(at, at), "C185",
                           fmt::format("this is nested deeper than {} levels", kMaxConfigDepth));
             return;
         }
         for (const Wording& wording : kWordings) {
             if (problem.msg.find(wording.theirs) == 0) {
-                mistakes_.add(lines_.place(at, at), "C141", std::string(wording.message), std::string(wording.hint));
+                mistakes_.add(lines_.place(at, at), "C181", std::string(wording.message), std::string(wording.hint));
                 return;
             }
         }
-        mistakes_.add(lines_.place(at, at), "C141", fmt::format("this is no YAML: {}", problem.msg));
+        mistakes_.add(lines_.place(at, at), "C181", fmt::format("this is no YAML: {}", problem.msg));
+    }
+
+    /// Quotes that were left open close where the next ones should open: the mistake is in the first line, not in the
+    /// last.
+    bool report_quotes(std::size_t at, const TreeBuilder& builder) {
+        const std::string_view text = lines_.text();
+        const auto [begin, end] = builder.last_scalar();
+        if (end <= begin || end + 1 != at || (text[begin] != '"' && text[begin] != '\'')) return false;
+        if (text.substr(begin, end - begin).find('\n') == std::string_view::npos) return false;
+        mistakes_.add(
+            lines_.place(begin, begin + 1), "C181",
+            fmt::format("the quotes that open here close in line {}, where more follows", lines_.place(end, end).line),
+            "close them where the value ends");
+        return true;
     }
 
     /// A tab in the indentation makes the reader stumble, often lines below; say that instead.
@@ -383,7 +405,7 @@ class YamlFile {
             const std::size_t word = std::min(text.find_first_not_of(" \t", line), end);
             const std::size_t tab = text.find('\t', line);
             if (tab < word && word < end && text[word] != '#' && !builder.in_scalar(line)) {
-                mistakes_.add(lines_.place(tab, tab + 1), "C142", "a tab stands in the indentation",
+                mistakes_.add(lines_.place(tab, tab + 1), "C182", "a tab stands in the indentation",
                               "indent with spaces");
                 return true;
             }

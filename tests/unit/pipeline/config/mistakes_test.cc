@@ -66,8 +66,8 @@ TEST(Mistakes, CutALongLineAroundTheCaret) {
 
 TEST(Mistakes, ASecretLineIsNotShown) {
     Mistakes mistakes;
-    mistakes.add_without_line(place_in("password: hunter2\n", 1, 11, 7), "C155", "m", "h");
-    EXPECT_EQ(mistakes.render(), "dir/a.yaml:1:11: error C155: m\n      | h\n");
+    mistakes.add_without_line(place_in("password: hunter2\n", 1, 11, 7), "C195", "m", "h");
+    EXPECT_EQ(mistakes.render(), "dir/a.yaml:1:11: error C195: m\n      | h\n");
 }
 
 TEST(Mistakes, AMessageStaysOnItsLine) {

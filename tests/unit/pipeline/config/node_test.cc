@@ -122,13 +122,13 @@ TEST(ConfigNode, ADefaultIsNotFromTheEnvironment) {
 }
 
 TEST(ConfigNode, AVariableThatIsNotSetIsAMistakeAtItsPlace) {
-    EXPECT_EQ(mistakes_of("a: 1\nk: [x, 'y ${TAKT_TEST_UNSET} z']\n"), "C146@2:11");
-    EXPECT_EQ(mistakes_of("k: '${TAKT_TEST'\n"), "C146@1:5");
-    EXPECT_EQ(mistakes_of("k: ${1X:a}\n"), "C146@1:4");
+    EXPECT_EQ(mistakes_of("a: 1\nk: [x, 'y ${TAKT_TEST_UNSET} z']\n"), "C186@2:11");
+    EXPECT_EQ(mistakes_of("k: '${TAKT_TEST'\n"), "C186@1:5");
+    EXPECT_EQ(mistakes_of("k: ${1X:a}\n"), "C186@1:4");
 }
 
 TEST(ConfigNode, ReportsEveryDuplicateKey) {
-    EXPECT_EQ(mistakes_of("a: 1\nb: {c: 1, d: 2, c: 3}\na: 2\n"), "C143@2:17 C143@3:1");
+    EXPECT_EQ(mistakes_of("a: 1\nb: {c: 1, d: 2, c: 3}\na: 2\n"), "C183@2:17 C183@3:1");
     Mistakes mistakes;
     const ConfigNode root = parse_config("test.yaml", "a: 1\na: 2\n", mistakes);
     EXPECT_EQ(root.find("a")->scalar, "1") << "the first one counts";
@@ -143,9 +143,9 @@ TEST(ConfigNode, RepeatsWhatAnAliasNames) {
 }
 
 TEST(ConfigNode, RefusesAliasesThatLeadNowhereOrBack) {
-    EXPECT_EQ(mistakes_of("a: 1\nb: *nobody\n"), "C144@2:4");
-    EXPECT_EQ(mistakes_of("a: &x [1, *x]\n"), "C144@1:11");
-    EXPECT_EQ(mistakes_of("a: {<<: 5}\n"), "C144@1:5");
+    EXPECT_EQ(mistakes_of("a: 1\nb: *nobody\n"), "C184@2:4");
+    EXPECT_EQ(mistakes_of("a: &x [1, *x]\n"), "C184@1:11");
+    EXPECT_EQ(mistakes_of("a: {<<: 5}\n"), "C184@1:5");
 }
 
 TEST(ConfigNode, RefusesABillionLaughs) {
@@ -154,31 +154,32 @@ TEST(ConfigNode, RefusesABillionLaughs) {
         text += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}, *a{1}]\n", i,
                             i - 1);
     }
-    EXPECT_THAT(mistakes_of(text), HasSubstr("C145@"));
+    EXPECT_THAT(mistakes_of(text), HasSubstr("C185@"));
 }
 
 TEST(ConfigNode, RefusesWhatIsNestedTooDeep) {
     EXPECT_EQ(mistakes_of(std::string(kMaxConfigDepth, '[') + std::string(kMaxConfigDepth, ']')), "");
-    EXPECT_EQ(mistakes_of(std::string(kMaxConfigDepth + 1, '[') + std::string(kMaxConfigDepth + 1, ']')), "C145@1:65");
-    EXPECT_THAT(mistakes_of(std::string(1'000'000, '[')), HasSubstr("C145@"));
+    EXPECT_EQ(mistakes_of(std::string(kMaxConfigDepth + 1, '[') + std::string(kMaxConfigDepth + 1, ']')), "C185@1:65");
+    EXPECT_THAT(mistakes_of(std::string(1'000'000, '[')), HasSubstr("C185@"));
     std::string chain = "a0: &a0 [1]\n";
     for (int i = 1; i < 100; ++i) chain += fmt::format("a{0}: &a{0} [*a{1}]\n", i, i - 1);
-    EXPECT_THAT(mistakes_of(chain), HasSubstr("C145@")) << "aliases deepen what repeats them";
+    EXPECT_THAT(mistakes_of(chain), HasSubstr("C185@")) << "aliases deepen what repeats them";
 }
 
 TEST(ConfigNode, SaysATabIsATab) {
-    EXPECT_EQ(mistakes_of("a:\n  b: 1\n\tc: 2\n"), "C142@3:1");
+    EXPECT_EQ(mistakes_of("a:\n  b: 1\n\tc: 2\n"), "C182@3:1");
     EXPECT_EQ(mistakes_of("a: |\n  b\n  \tc\nd: 1\n"), "") << "a tab inside a block is text";
 }
 
 TEST(ConfigNode, GivesOneMistakeForWhatIsNoYaml) {
-    EXPECT_EQ(mistakes_of("a: {b: 1\nc: 2\n"), "C141@2:2");
-    EXPECT_EQ(mistakes_of("a: 'x\n"), "C141@1:4");
+    EXPECT_EQ(mistakes_of("a: {b: 1\nc: 2\n"), "C181@2:2");
+    EXPECT_EQ(mistakes_of("a: 'x\n"), "C181@1:4");
     EXPECT_EQ(mistakes_of("a: \"x \\\n  \"\n"), "");
-    EXPECT_EQ(mistakes_of("a: b: c\n"), "C141@1:5");
-    EXPECT_EQ(mistakes_of("a: 1\n---\nb: 1\n"), "C141@2:1");
-    EXPECT_EQ(mistakes_of("[a, b]: 1\n"), "C141@1:1");
-    EXPECT_EQ(mistakes_of("a: !python/object x\n"), "C141@1:4");
+    EXPECT_EQ(mistakes_of("a: b: c\n"), "C181@1:5");
+    EXPECT_EQ(mistakes_of("a: 1\nb: \"x\nc: \"y\"\n"), "C181@2:4") << "where the quotes were left open";
+    EXPECT_EQ(mistakes_of("a: 1\n---\nb: 1\n"), "C181@2:1");
+    EXPECT_EQ(mistakes_of("[a, b]: 1\n"), "C181@1:1");
+    EXPECT_EQ(mistakes_of("a: !python/object x\n"), "C181@1:4");
 }
 
 TEST(ConfigNode, KeepsWhatStandsBeforeAMistake) {
@@ -190,9 +191,9 @@ TEST(ConfigNode, KeepsWhatStandsBeforeAMistake) {
 }
 
 TEST(ConfigNode, RefusesBytesThatAreNoText) {
-    EXPECT_EQ(mistakes_of("a: 1\nb: \xFFx\n"), "C149@2:4");
-    EXPECT_EQ(mistakes_of("a: \x01\n"), "C149@1:4");
-    EXPECT_EQ(mistakes_of(std::string("a: \0", 4)), "C149@1:4");
+    EXPECT_EQ(mistakes_of("a: 1\nb: \xFFx\n"), "C189@2:4");
+    EXPECT_EQ(mistakes_of("a: \x01\n"), "C189@1:4");
+    EXPECT_EQ(mistakes_of(std::string("a: \0", 4)), "C189@1:4");
     EXPECT_EQ(mistakes_of("\xEF\xBB\xBF"
                           "a: 1\r\nb: 2\r\n"),
               "")
@@ -200,7 +201,7 @@ TEST(ConfigNode, RefusesBytesThatAreNoText) {
 }
 
 TEST(ConfigNode, RefusesAFileThatIsTooLarge) {
-    EXPECT_EQ(mistakes_of(std::string(kMaxConfigBytes + 1, ' ')), "C140@0:1");
+    EXPECT_EQ(mistakes_of(std::string(kMaxConfigBytes + 1, ' ')), "C180@0:1");
 }
 
 TEST(ConfigNode, AnEmptyFileIsNothingAtLineOne) {
@@ -243,7 +244,7 @@ TEST_F(ConfigInclude, ReportsANameThatIsThereTwice) {
     write("main.yaml", "include: shared/a.yaml\npipeline: p\ntables:\n  x: 1\n");
     write("shared/a.yaml", "pipeline: q\ntables: {x: 2, y: 3}\n");
     read("main.yaml");
-    EXPECT_EQ(codes(mistakes_), "C148@2:1 C148@4:3");
+    EXPECT_EQ(codes(mistakes_), "C188@2:1 C188@4:3");
     EXPECT_THAT(mistakes_.render(), HasSubstr("shared/a.yaml:2:10"));
 }
 
@@ -251,7 +252,7 @@ TEST_F(ConfigInclude, ReportsACycleAndAFileThatIsNotThere) {
     write("main.yaml", "include: [shared/a.yaml, shared/none.yaml, shared, {}]\n");
     write("shared/a.yaml", "include: ../main.yaml\n");
     read("main.yaml");
-    EXPECT_EQ(codes(mistakes_), "C147@1:10 C147@1:26 C147@1:44 C147@1:52");
+    EXPECT_EQ(codes(mistakes_), "C187@1:10 C187@1:26 C187@1:44 C187@1:52");
     EXPECT_THAT(mistakes_.list()[0].place.file->path, HasSubstr("a.yaml"));
 }
 
@@ -266,7 +267,7 @@ TEST_F(ConfigInclude, ShowsTheMistakesOfTheMainFileFirst) {
 TEST_F(ConfigInclude, AFileThatIsNotThereIsAMistakeWithoutALine) {
     read("none.yaml");
     EXPECT_EQ(mistakes_.render(),
-              (folder_ / "none.yaml").string() + ": error C140: the config cannot be read: there is no such file\n");
+              (folder_ / "none.yaml").string() + ": error C180: the config cannot be read: there is no such file\n");
 }
 
 }  // namespace

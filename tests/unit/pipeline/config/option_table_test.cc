@@ -132,7 +132,7 @@ TEST(OptionTable, ReportsAllMistakesAtOnce) {
         "max_silence: five\nlanes: 4x\nmode: absolut\nbuffer: [1]\nprice: a\nstrict: yes\ncolor: blue\nwhere:\nset: "
         "5\n");
     EXPECT_FALSE(it.good);
-    EXPECT_EQ(it.codes, "C151@1:14 C151@2:8 C153@3:7 C151@4:9 C151@5:8 C151@6:9 C153@7:8 C151@8:1 C151@9:6 C150@1:1");
+    EXPECT_EQ(it.codes, "C191@1:14 C191@2:8 C193@3:7 C191@4:9 C191@5:8 C191@6:9 C193@7:8 C191@8:1 C191@9:6 C190@1:1");
     EXPECT_THAT(it.text,
                 HasSubstr("'max_silence' in step 'trim' (deadband): expected a duration such as 5m, found 'five'\n"));
     EXPECT_THAT(it.text, HasSubstr("did you mean 'absolute'?"));
@@ -141,22 +141,22 @@ TEST(OptionTable, ReportsAllMistakesAtOnce) {
 
 TEST(OptionTable, WantsTheUnitOfADuration) {
     const Read it = read("band: 1\nmax_silence: 5\n");
-    EXPECT_EQ(it.codes, "C154@2:14");
+    EXPECT_EQ(it.codes, "C194@2:14");
     EXPECT_THAT(it.text, HasSubstr("^ for example 5s\n"));
 }
 
 TEST(OptionTable, KeepsEveryBoundOnItsExactSide) {
-    EXPECT_EQ(read("band: 0\n").codes, "C152@1:7");
+    EXPECT_EQ(read("band: 0\n").codes, "C192@1:7");
     EXPECT_THAT(read("band: 0\n").text, HasSubstr("'band' in step 'trim' (deadband) must be above 0, found '0'"));
     EXPECT_EQ(read("{band: 1, max_silence: 1s, lanes: 1, buffer: 1GiB, price: 0}").codes, "");
     EXPECT_EQ(read("{band: 1, max_silence: 24h, lanes: 64}").codes, "");
-    EXPECT_EQ(read("{band: 1, max_silence: 999ms}").codes, "C152@1:24");
-    EXPECT_EQ(read("{band: 1, max_silence: 25h}").codes, "C152@1:24");
-    EXPECT_EQ(read("{band: 1, lanes: 65}").codes, "C152@1:18");
-    EXPECT_EQ(read("{band: 1, lanes: 0}").codes, "C152@1:18");
-    EXPECT_EQ(read("{band: 1, price: -0.01}").codes, "C152@1:18");
-    EXPECT_EQ(read("{band: nan}").codes, "C151@1:8");
-    EXPECT_EQ(read("{band: inf}").codes, "C151@1:8");
+    EXPECT_EQ(read("{band: 1, max_silence: 999ms}").codes, "C192@1:24");
+    EXPECT_EQ(read("{band: 1, max_silence: 25h}").codes, "C192@1:24");
+    EXPECT_EQ(read("{band: 1, lanes: 65}").codes, "C192@1:18");
+    EXPECT_EQ(read("{band: 1, lanes: 0}").codes, "C192@1:18");
+    EXPECT_EQ(read("{band: 1, price: -0.01}").codes, "C192@1:18");
+    EXPECT_EQ(read("{band: nan}").codes, "C191@1:8");
+    EXPECT_EQ(read("{band: inf}").codes, "C191@1:8");
 }
 
 TEST(OptionTable, ASecretIsNeverPrinted) {
@@ -167,12 +167,12 @@ TEST(OptionTable, ASecretIsNeverPrinted) {
     EXPECT_EQ(out.str(), "***");
     EXPECT_EQ(fmt::format("{}", secret), "***");
     const Read literal = read("band: 1\ntoken: hunter2\n");
-    EXPECT_EQ(literal.codes, "C155@2:8");
+    EXPECT_EQ(literal.codes, "C195@2:8");
     EXPECT_THAT(literal.text, testing::Not(HasSubstr("hunter2")));
     EXPECT_THAT(read("band: 1\nlanes: ${TAKT_TEST_TOKEN}\n").text, testing::Not(HasSubstr("hunter2")));
     EXPECT_THAT(read("band: 1\nmode: ${TAKT_TEST_TOKEN}\n").text, testing::Not(HasSubstr("hunter2")));
     EXPECT_EQ(read("band: 1\ntoken: {env: TAKT_TEST_TOKEN}\n").options.token.reveal(), "hunter2");
-    EXPECT_EQ(read("band: 1\ntoken: {env: TAKT_TEST_NONE}\n").codes, "C155@2:14");
+    EXPECT_EQ(read("band: 1\ntoken: {env: TAKT_TEST_NONE}\n").codes, "C195@2:14");
 }
 
 TEST(OptionTable, ASecretComesFromAFile) {
@@ -181,17 +181,17 @@ TEST(OptionTable, ASecretComesFromAFile) {
     std::ofstream(path) << "hunter2\n";
     EXPECT_EQ(read("band: 1\ntoken: {file: " + path + "}\n").options.token.reveal(), "hunter2");
     std::filesystem::remove(path);
-    EXPECT_EQ(read("band: 1\ntoken: {file: " + path + "}\n").codes, "C155@2:15");
+    EXPECT_EQ(read("band: 1\ntoken: {file: " + path + "}\n").codes, "C195@2:15");
 }
 
 TEST(OptionTable, AVariableThatIsNotSetIsReportedOnce) {
-    EXPECT_EQ(read("band: ${TAKT_TEST_UNSET}\n").codes, "C146@1:7");
+    EXPECT_EQ(read("band: ${TAKT_TEST_UNSET}\n").codes, "C186@1:7");
 }
 
 TEST(OptionTable, WantsAMapping) {
-    EXPECT_EQ(read("5\n").codes, "C156@1:1");
-    EXPECT_EQ(read("[1]\n").codes, "C156@1:1");
-    EXPECT_EQ(read("").codes, "C150@1:1") << "nothing is a mapping without options";
+    EXPECT_EQ(read("5\n").codes, "C196@1:1");
+    EXPECT_EQ(read("[1]\n").codes, "C196@1:1");
+    EXPECT_EQ(read("").codes, "C190@1:1") << "nothing is a mapping without options";
 }
 
 TEST(OptionTable, AShortFormStandsForItsOption) {
