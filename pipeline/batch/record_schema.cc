@@ -159,14 +159,14 @@ void check_enumeration(const RecordField& old, const RecordField& fresh, std::ve
         const std::string_view taken = after->name_of(value.value);
         if (now == nullptr && taken.empty()) {
             breaks.push_back(
-                {"C124", old.field.name,
+                {"C324", old.field.name,
                  fmt::format("value '{}' ({}) of enum {} is removed", value.name, value.value, before->name)});
         } else if (now == nullptr) {
-            breaks.push_back({"C124", old.field.name,
+            breaks.push_back({"C324", old.field.name,
                               fmt::format("value {} of enum {} was '{}' and is now '{}'", value.value, before->name,
                                           value.name, taken)});
         } else if (now->value != value.value) {
-            breaks.push_back({"C124", old.field.name,
+            breaks.push_back({"C324", old.field.name,
                               fmt::format("value '{}' of enum {} was {} and is now {}", value.name, before->name,
                                           value.value, now->value)});
         }
@@ -178,23 +178,23 @@ void check_field(const RecordField& old, const RecordField& fresh, std::vector<S
     const std::string before = stored_type(old);
     const std::string after = stored_type(fresh);
     if (before != after) {
-        breaks.push_back({"C120", name, fmt::format("type was '{}' and is now '{}'", before, after)});
+        breaks.push_back({"C320", name, fmt::format("type was '{}' and is now '{}'", before, after)});
     } else if (default_text(old) != default_text(fresh)) {
         breaks.push_back(
-            {"C120", name,
+            {"C320", name,
              fmt::format("default was '{}' and is now '{}': messages that leave it out change their meaning",
                          default_text(old), default_text(fresh))});
     }
     if (old.vtable_offset != fresh.vtable_offset) {
         breaks.push_back(
-            {"C121", name,
+            {"C321", name,
              fmt::format("id was {} and is now {}", (old.vtable_offset - 4) / 2, (fresh.vtable_offset - 4) / 2)});
     }
     if (old.field.required && !fresh.field.required) {
-        breaks.push_back({"C122", name, "was mandatory and no longer is: old readers call such messages malformed"});
+        breaks.push_back({"C322", name, "was mandatory and no longer is: old readers call such messages malformed"});
     }
     if (!old.field.required && fresh.field.required) {
-        breaks.push_back({"C123", name, "is now mandatory: messages without it, good until now, become malformed"});
+        breaks.push_back({"C323", name, "is now mandatory: messages without it, good until now, become malformed"});
     }
     if (before == after) check_enumeration(old, fresh, breaks);
 }
@@ -210,13 +210,13 @@ std::vector<SchemaBreak> check_evolution(const RecordSchema& old, const RecordSc
             continue;
         }
         if (before.field.required) {
-            breaks.push_back({"C122", before.field.name, "is mandatory and was removed"});
+            breaks.push_back({"C322", before.field.name, "is mandatory and was removed"});
         }
         if (before.vtable_offset == 0) continue;
         for (const RecordField& candidate : fresh.fields) {
             if (candidate.vtable_offset == before.vtable_offset && old.find(candidate.field.name) == nullptr) {
                 breaks.push_back(
-                    {"C121", before.field.name,
+                    {"C321", before.field.name,
                      fmt::format("id {} was '{}' and is used again by '{}'; mark the old field deprecated instead",
                                  (before.vtable_offset - 4) / 2, before.field.name, candidate.field.name)});
             }
@@ -224,7 +224,7 @@ std::vector<SchemaBreak> check_evolution(const RecordSchema& old, const RecordSc
     }
     for (const RecordField& added : fresh.fields) {
         if (added.field.required && old.find(added.field.name) == nullptr) {
-            breaks.push_back({"C123", added.field.name, "is new and mandatory: every older message lacks it"});
+            breaks.push_back({"C323", added.field.name, "is new and mandatory: every older message lacks it"});
         }
     }
     return breaks;

@@ -65,7 +65,7 @@ RecordSchema make_schema(std::vector<Field> fields, std::string name = "record")
 
 /// One way in which a new version of a schema breaks what was written with the old one.
 struct SchemaBreak {
-    std::string code;  ///< C120 type, C121 id, C122 field removed, C123 new required field, C124 enumeration
+    std::string code;  ///< C320 type, C321 id, C322 field removed, C323 new required field, C324 enumeration
     std::string field;
     std::string message;
 };

@@ -138,7 +138,7 @@ Result<Member> DelimitedDecoder::member_of(const RecordField& field, const Delim
     if (found != header.end()) {
         member.cell = static_cast<std::size_t>(found - header.begin());
     } else if (mapped || field.field.required || field.storage == Storage::none) {
-        return Error{"C115", header.empty()
+        return Error{"C315", header.empty()
                                  ? fmt::format("field '{}': without a header its column needs an index", name)
                                  : fmt::format("field '{}': the header has no column '{}'; it has {}", name, wanted,
                                                fmt::join(header, ", "))};
@@ -156,7 +156,7 @@ Status DelimitedDecoder::plan(const Layout& layout, const DelimitedOptions& deli
     }
     for (const DelimitedColumn& column : delimited.columns) {
         if (schema_->find(column.field) == nullptr) {
-            return Error{"C115", fmt::format("the schema has no field '{}'", column.field)};
+            return Error{"C315", fmt::format("the schema has no field '{}'", column.field)};
         }
     }
     for (const RecordField& field : schema_->fields) {
@@ -166,14 +166,14 @@ Status DelimitedDecoder::plan(const Layout& layout, const DelimitedOptions& deli
         if (!member) return member.error();
         const bool has_column = member->cell != kNoCell || member->constant.has_value();
         if (has_column && field.field.type.is(TypeKind::list)) {
-            return Error{"C115", fmt::format("field '{}' is a list: no column can hold one", field.field.name)};
+            return Error{"C315", fmt::format("field '{}' is a list: no column can hold one", field.field.name)};
         }
         if (member->cell != kNoCell) least_cells_ = std::max(least_cells_, member->cell + 1);
         members_.push_back(std::move(*member));
         places_.push_back({field.field.type, *slot});
     }
     if (header_cells_ > 0 && least_cells_ > header_cells_) {
-        return Error{"C115",
+        return Error{"C315",
                      fmt::format("a field comes from column {}, the header has {}", least_cells_, header_cells_)};
     }
     return {};
@@ -185,7 +185,8 @@ bool DelimitedDecoder::read_member(std::size_t index, std::uint32_t row, Delimit
     const auto put = [&](auto value) { target.put(row, value); };
     std::string_view text;
     if (member.constant) {
-        text = *member.constant;
+        // A batch may outlive the decoder: what it points to is its own.
+        text = scratch.writer.arena().copy(*member.constant);
     } else if (member.cell != kNoCell) {
         const Cell& cell = scratch.cells[member.cell];
         text = cell.text;
@@ -278,7 +279,7 @@ void DelimitedDecoder::decode(const std::shared_ptr<const MessageBlock>& block, 
 Result<std::vector<std::string>> split_record(std::string_view record, const DelimitedOptions& options) {
     std::vector<Cell> cells;
     const std::string_view problem = split(without_line_end(record), options.delimiter, options.quotes, cells);
-    if (!problem.empty()) return Error{"C117", fmt::format("the header is broken: {}", problem)};
+    if (!problem.empty()) return Error{"C317", fmt::format("the header is broken: {}", problem)};
     std::vector<std::string> result;
     for (const Cell& cell : cells) {
         std::string text(cell.text);

@@ -35,7 +35,7 @@ struct DelimitedOptions {
         {};  ///< a field that is not here comes from the header's column of its own name
 };
 
-/// The cells of one record, unquoted. For who checks a header before the file is read. C117 when its quotes are broken.
+/// The cells of one record, unquoted. For who checks a header before the file is read. C317 when its quotes are broken.
 Result<std::vector<std::string>> split_record(std::string_view record, const DelimitedOptions& options);
 
 /// Reads messages that are one record of a CSV or TSV file each; a line break at its end does not count, an empty
@@ -44,8 +44,8 @@ Result<std::vector<std::string>> split_record(std::string_view record, const Del
 /// An empty cell is absent. Numbers as in JSON, but leading zeros may stand there ("0071"); decimals exactly as
 /// written; enumerations by name; booleans true, false, 1, 0; durations "1h30m"; bytes base64. A record is valid UTF-8
 /// without U+0000 and has as many cells as the header. As in JSON, every field that has a column is checked, whether
-/// the layout has it or not. Errors: C113 a column of the layout has another type than the schema's field of that name;
-/// C115 a field whose column is not there, or that no column can hold; C117 a broken header.
+/// the layout has it or not. Errors: C313 a column of the layout has another type than the schema's field of that name;
+/// C315 a field whose column is not there, or that no column can hold; C317 a broken header.
 Result<std::unique_ptr<Decoder>> make_delimited_decoder(std::shared_ptr<const RecordSchema> schema,
                                                         const Layout& layout, const DelimitedOptions& delimited,
                                                         const DecoderOptions& options);

@@ -301,7 +301,7 @@ Status FlatBuffersDecoder::plan(const Layout& layout) {
         if (!slot) return slot.error();
         if (*slot == kNoSlot && !field.field.required) continue;
         if (field.vtable_offset < 4 || field.storage == Storage::none) {
-            return Error{"C114", fmt::format("field '{}' of schema '{}' has no FlatBuffers form", field.field.name,
+            return Error{"C314", fmt::format("field '{}' of schema '{}' has no FlatBuffers form", field.field.name,
                                              schema_->name)};
         }
         steps_.push_back(step_of(field));

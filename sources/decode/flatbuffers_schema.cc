@@ -102,7 +102,7 @@ class Reader {
 
     Result<std::shared_ptr<const RecordSchema>> read() {
         const reflection::Object* root = schema_.root_table();
-        if (root == nullptr) return Error{"C111", fmt::format("{}: the schema names no root_type", name_)};
+        if (root == nullptr) return Error{"C311", fmt::format("{}: the schema names no root_type", name_)};
         auto result = std::make_shared<RecordSchema>();
         result->name = last_part(text(root->name()));
         std::vector<const reflection::Field*> fields(root->fields()->begin(), root->fields()->end());
@@ -116,7 +116,7 @@ class Reader {
 
   private:
     Error misfit(const std::string& field, std::string_view what) const {
-        return Error{"C112", fmt::format("{}: field '{}': {}", name_, field, what)};
+        return Error{"C312", fmt::format("{}: field '{}': {}", name_, field, what)};
     }
 
     Status read_field(const reflection::Field& field, RecordSchema& result) {
@@ -237,7 +237,7 @@ Result<std::shared_ptr<const RecordSchema>> parse_bfbs(std::string_view bytes, s
     flatbuffers::Verifier verifier(start, bytes.size());
     if (bytes.size() < 8 || !reflection::SchemaBufferHasIdentifier(start) ||
         !reflection::VerifySchemaBuffer(verifier)) {
-        return Error{"C111",
+        return Error{"C311",
                      fmt::format("{} is no binary FlatBuffers schema; make one with `flatc --binary --schema`", name)};
     }
     return Reader(*reflection::GetSchema(start), name).read();
@@ -245,9 +245,9 @@ Result<std::shared_ptr<const RecordSchema>> parse_bfbs(std::string_view bytes, s
 
 Result<std::shared_ptr<const RecordSchema>> load_bfbs(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    if (!file) return Error{"C110", fmt::format("cannot read schema '{}': {}", path, std::strerror(errno))};
+    if (!file) return Error{"C310", fmt::format("cannot read schema '{}': {}", path, std::strerror(errno))};
     const std::string bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (file.bad()) return Error{"C110", fmt::format("cannot read schema '{}'", path)};
+    if (file.bad()) return Error{"C310", fmt::format("cannot read schema '{}'", path)};
     return parse_bfbs(bytes, path);
 }
 

@@ -17,7 +17,7 @@ namespace takt {
 /// FlatBuffers' own `required`. A scalar with `= null` may be absent.
 /// Deprecated fields are left out; tables, structs, unions and arrays are left out with a note.
 ///
-/// Errors: C110 cannot be read; C111 not a binary schema, or one without root_type; C112 an attribute on a type that it
+/// Errors: C310 cannot be read; C311 not a binary schema, or one without root_type; C312 an attribute on a type that it
 /// does not fit.
 Result<std::shared_ptr<const RecordSchema>> load_bfbs(const std::string& path);
 

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxJsonBytes = std::size_t{1} << 20;
 /// strings; decimals numbers or strings with a number, exact; int, uint, double numbers; bool a boolean; lists are
 /// lists of such. `null` and "" are absent; an absent field of a schema with defaults has its default. Every field of
 /// the schema is checked, whether the layout has it or not, and may stand there once; others are ignored whatever they
-/// hold. Errors: C113 a column of the layout has another type than the schema's field of that name.
+/// hold. Errors: C313 a column of the layout has another type than the schema's field of that name.
 Result<std::unique_ptr<Decoder>> make_json_decoder(std::shared_ptr<const RecordSchema> schema, const Layout& layout,
                                                    const DecoderOptions& options);
 

@@ -143,7 +143,7 @@ Result<TimeForm> TimeForm::make(std::string_view form, std::shared_ptr<const Tim
     result.text_ = std::string(form);
     result.zone_ = std::move(zone);
     const auto refuse = [&](std::string_view why) {
-        return Error{"C116", fmt::format("time form '{}' {}", form, why)};
+        return Error{"C316", fmt::format("time form '{}' {}", form, why)};
     };
     const std::array<std::pair<std::string_view, int>, 4> epochs = {
         {{"epoch_s", 9}, {"epoch_ms", 6}, {"epoch_us", 3}, {"epoch_ns", 0}}};

@@ -25,7 +25,7 @@ class TimeForm {
     /// RFC 3339.
     TimeForm() = default;
 
-    /// C116 when the pattern has an unknown conversion, lacks year, month or day, or lacks a zone; or a zone where none
+    /// C316 when the pattern has an unknown conversion, lacks year, month or day, or lacks a zone; or a zone where none
     /// belongs.
     static Result<TimeForm> make(std::string_view form, std::shared_ptr<const TimeZone> zone);
 

@@ -55,13 +55,13 @@ TEST(DelimitedDecoder, FieldsComeFromColumnsByNamePlaceOrConstant) {
 }
 
 TEST(DelimitedDecoder, RefusesAFieldWithoutAColumn) {
-    EXPECT_EQ(refusal(kTwoTexts, {.header = "a,c"}), "C115: field 'b': the header has no column 'b'; it has a, c");
-    EXPECT_EQ(refusal(kTwoTexts, {}), "C115: field 'a': without a header its column needs an index");
+    EXPECT_EQ(refusal(kTwoTexts, {.header = "a,c"}), "C315: field 'b': the header has no column 'b'; it has a, c");
+    EXPECT_EQ(refusal(kTwoTexts, {}), "C315: field 'a': without a header its column needs an index");
     EXPECT_EQ(refusal(kTwoTexts, {.header = "a,b", .columns = {{.field = "z", .index = 1}}}),
-              "C115: the schema has no field 'z'");
-    EXPECT_EQ(refusal(kTwoTexts, {.header = "a,\"b"}), "C117: the header is broken: a quoted cell is not closed");
+              "C315: the schema has no field 'z'");
+    EXPECT_EQ(refusal(kTwoTexts, {.header = "a,\"b"}), "C317: the header is broken: a quoted cell is not closed");
     EXPECT_EQ(refusal(event_schema(), {.header = "event_id,event_time"}),
-              "C115: field 'kind': the header has no column 'kind'; it has event_id, event_time");
+              "C315: field 'kind': the header has no column 'kind'; it has event_id, event_time");
 }
 
 TEST(DelimitedDecoder, QuotesAreThoseOfRfc4180) {
@@ -128,7 +128,7 @@ TEST(TimeForm, ReadsNumbersSince1970) {
 
 TEST(TimeForm, RefusesFormsThatCannotNameAnInstant) {
     EXPECT_THAT(TimeForm::make("%Y-%m-%d", nullptr).error().text(),
-                HasSubstr("C116: time form '%Y-%m-%d' writes local time: it needs a zone"));
+                HasSubstr("C316: time form '%Y-%m-%d' writes local time: it needs a zone"));
     EXPECT_THAT(TimeForm::make("%Y-%m %z", nullptr).error().text(), HasSubstr("nor a pattern with %Y, %m and %d"));
     EXPECT_THAT(TimeForm::make("%Q", nullptr).error().text(), HasSubstr("unknown conversion '%Q'"));
     EXPECT_THAT(TimeForm::make("%F %I %z", nullptr).error().text(), HasSubstr("%I and %p together"));

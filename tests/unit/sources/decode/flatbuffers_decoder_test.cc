@@ -71,7 +71,7 @@ TEST(FlatBuffersDecoder, RefusesALayoutWhoseTypeDiffersFromTheSchema) {
     auto decoder = make_flatbuffers_decoder(event_schema(), layout, {});
     ASSERT_FALSE(decoder.ok());
     EXPECT_EQ(decoder.error().text(),
-              "C113: column 'quantity' is decimal(2), but the schema's field of that name is decimal(6)");
+              "C313: column 'quantity' is decimal(2), but the schema's field of that name is decimal(6)");
 }
 
 TEST(FlatBuffersDecoder, MandatoryFieldsAreMissedWhetherTheyAreInUseOrNot) {

@@ -93,8 +93,8 @@ TEST(FlatBuffersSchema, ReadsEveryScalarVectorAndAttribute) {
 }
 
 TEST(FlatBuffersSchema, RefusesWhatIsNoSchemaAndAttributesThatDoNotFit) {
-    EXPECT_THAT(load_bfbs("/nowhere/x.bfbs").error().text(), HasSubstr("C110: cannot read schema '/nowhere/x.bfbs'"));
-    EXPECT_THAT(parse_bfbs("", "x").error().text(), HasSubstr("C111: x is no binary FlatBuffers schema"));
+    EXPECT_THAT(load_bfbs("/nowhere/x.bfbs").error().text(), HasSubstr("C310: cannot read schema '/nowhere/x.bfbs'"));
+    EXPECT_THAT(parse_bfbs("", "x").error().text(), HasSubstr("C311: x is no binary FlatBuffers schema"));
     const std::string good = bytes_of(TAKT_SOURCE_DIR "/schemas/event.bfbs");
     EXPECT_FALSE(parse_bfbs(good.substr(0, good.size() / 2), "x").ok());
     EXPECT_THAT(compiled("table T { a: string (decimal: 2); } root_type T;").error().text(),
@@ -134,21 +134,21 @@ TEST(SchemaEvolution, NamesEachBrokenField) {
             old_text,
             "enum K : ubyte { unknown, b, c } table T { k: K (id: 0); q: long (decimal: 3, id: 1); s2: string (id: 2);"
             " other: int (id: 3); t: int = 2 (id: 4); must: string (id: 5, mandatory); } root_type T;"),
-        ElementsAre("C124 k: value 1 of enum K was 'a' and is now 'b'",
-                    "C124 k: value 'b' of enum K was 2 and is now 1",
-                    "C120 q: type was 'long (decimal: 6)' and is now 'long (decimal: 3)'",
-                    "C122 s: is mandatory and was removed",
-                    "C121 s: id 2 was 's' and is used again by 's2'; mark the old field deprecated instead",
-                    "C121 gone: id 3 was 'gone' and is used again by 'other'; mark the old field deprecated instead",
-                    "C120 t: default was '1' and is now '2': messages that leave it out change their meaning",
-                    "C123 must: is new and mandatory: every older message lacks it"));
+        ElementsAre("C324 k: value 1 of enum K was 'a' and is now 'b'",
+                    "C324 k: value 'b' of enum K was 2 and is now 1",
+                    "C320 q: type was 'long (decimal: 6)' and is now 'long (decimal: 3)'",
+                    "C322 s: is mandatory and was removed",
+                    "C321 s: id 2 was 's' and is used again by 's2'; mark the old field deprecated instead",
+                    "C321 gone: id 3 was 'gone' and is used again by 'other'; mark the old field deprecated instead",
+                    "C320 t: default was '1' and is now '2': messages that leave it out change their meaning",
+                    "C323 must: is new and mandatory: every older message lacks it"));
 }
 
 TEST(SchemaEvolution, NamesMovedIdsAndChangedTypes) {
     EXPECT_THAT(breaks("table T { a: int; b: string; c: long; } root_type T;",
                        "table T { b: string; c: long (timestamp); } root_type T;"),
-                ElementsAre("C121 b: id was 1 and is now 0", "C120 c: type was 'long' and is now 'long (timestamp)'",
-                            "C121 c: id was 2 and is now 1"));
+                ElementsAre("C321 b: id was 1 and is now 0", "C320 c: type was 'long' and is now 'long (timestamp)'",
+                            "C321 c: id was 2 and is now 1"));
 }
 
 }  // namespace
