@@ -16,36 +16,14 @@ constexpr Duration kLastRetry = 2 * kSecond;
 constexpr Duration kDeleteWait = 500 * kMillisecond;
 constexpr int kConsumerNotFound = 10014;
 
-/// Keeps the client's messages alive for as long as a block is in use.
-struct HeldMessages {
-    std::vector<natsMsg*> messages;
-
-    HeldMessages() = default;
-    HeldMessages(const HeldMessages&) = delete;
-    HeldMessages& operator=(const HeldMessages&) = delete;
-    ~HeldMessages() {
-        for (natsMsg* message : messages) natsMsg_Destroy(message);
-    }
-};
-
 template <typename T>
 bool parse_number(std::string_view text, T& value) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc{} && end == text.data() + text.size();
 }
 
-std::string_view header(natsMsg* message, const char* name) {
-    const char* value = nullptr;
-    if (natsMsgHeader_Get(message, name, &value) != NATS_OK || value == nullptr) return {};
-    return value;
-}
-
 std::string digest_of(std::string_view subject, std::string_view data) {
     return to_hex(hash128(data, hash64(subject)));
-}
-
-std::string_view data_of(natsMsg* message) {
-    return {natsMsg_GetData(message), static_cast<std::size_t>(natsMsg_GetDataLength(message))};
 }
 
 Error jetstream_error(std::string_view what, natsStatus status, int code) {
@@ -219,7 +197,7 @@ Status JetStreamSource::check_anchor(std::uint64_t first_sequence, std::uint64_t
         const NatsMessageHandle message(found);
         if (status == NATS_OK) {
             if (natsMsg_GetTime(found) != anchor_.stored ||
-                digest_of(natsMsg_GetSubject(found), data_of(found)) != anchor_.digest) {
+                digest_of(natsMsg_GetSubject(found), nats_data(found)) != anchor_.digest) {
                 return Error{
                     "F532",
                     fmt::format(
@@ -399,7 +377,7 @@ Result<JetStreamSource::Turn> JetStreamSource::take(natsMsg* message, MessageBlo
     too_large_ = 0;
     no_data_since_ = 0;
     asked_at_ = 0;
-    const std::string_view data = data_of(message);
+    const std::string_view data = nats_data(message);
     block.messages.push_back({.data = data,
                               .subject = natsMsg_GetSubject(message),
                               .sequence = delivery->stream_sequence,
@@ -409,15 +387,15 @@ Result<JetStreamSource::Turn> JetStreamSource::take(natsMsg* message, MessageBlo
 }
 
 Result<JetStreamSource::Turn> JetStreamSource::take_status(natsMsg* message) {
-    const std::string_view status = header(message, "Status");
-    const std::string_view description = header(message, "Description");
+    const std::string_view status = nats_header(message, "Status");
+    const std::string_view description = nats_header(message, "Description");
     if (status == "100") {
         std::uint64_t last = 0;
-        const bool said = parse_number(header(message, "Nats-Last-Consumer"), last);
+        const bool said = parse_number(nats_header(message, "Nats-Last-Consumer"), last);
         return said && last != consumer_sequence_ ? Turn::rebuild : Turn::ignored;
     }
     std::int64_t owed = options_.batch;
-    parse_number(header(message, "Nats-Pending-Messages"), owed);
+    parse_number(nats_header(message, "Nats-Pending-Messages"), owed);
     const bool too_large = description.starts_with("Message Size Exceeds MaxBytes");
     if (status == "404" || (status == "408" && !description.starts_with("Interest Expired")) || too_large ||
         description.starts_with("Batch Completed")) {
@@ -468,7 +446,7 @@ Status JetStreamSource::ask_consumer(Timestamp now) {
 
 Result<Source::State> JetStreamSource::read(const Limits& limits, MessageBlock& block) {
     const Timestamp deadline = clock_.monotonic() + limits.wait;
-    const auto held = std::make_shared<HeldMessages>();  // shared: becomes the block's keep
+    const auto held = std::make_shared<NatsMessages>();  // shared: becomes the block's keep
     while (block.messages.size() < limits.messages && block.size_bytes < limits.bytes) {
         if (connection_->reconnects() != reconnects_) broken_ = true;
         if (broken_) {
@@ -501,7 +479,7 @@ Result<Source::State> JetStreamSource::read(const Limits& limits, MessageBlock& 
         silent_since_ = 0;
         const Result<Turn> turn = take(message, block);
         if (turn.ok() && *turn == Turn::taken) {
-            held->messages.push_back(message);
+            held->take(message);
         } else {
             natsMsg_Destroy(message);
         }
