@@ -66,6 +66,7 @@ constexpr OutcomeCode kMalformed = 1;
 struct RejectText {
     Row row;
     std::string_view text;  ///< static, or in the batch's arena
+    OutcomeCode outcome = kMalformed;  ///< the outcome that it explains: a deduplication may put another in its place
 };
 
 /// Up to kBatchRows rows of one source within one epoch, in order of (sequence, part); columns by slot.

@@ -34,7 +34,7 @@ class RowOperator {
 inline void reject(Batch& batch, Row row, OutcomeCode outcome, std::string_view text = {}) {
     if (batch.outcome[row] != kUndecided) return;
     batch.outcome[row] = outcome;
-    if (!text.empty()) batch.reject_texts.push_back({row, text});
+    if (!text.empty()) batch.reject_texts.push_back({row, text, outcome});
 }
 
 /// A stateless step in its place.
