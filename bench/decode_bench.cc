@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "schemas/event_generated.h"
 #include "sources/decode/flatbuffers_decoder.h"
@@ -135,7 +136,8 @@ const std::vector<std::string> kUsed = {"event_id", "kind", "event_time", "order
                                         "material", "lot",  "quantity",   "unit"};
 
 std::shared_ptr<const RecordSchema> schema() {
-    static const auto loaded = load_bfbs(TAKT_SOURCE_DIR "/schemas/event.bfbs");
+    static const auto loaded =
+        load_bfbs((std::filesystem::path(__FILE__).parent_path().parent_path() / "schemas/event.bfbs").string());
     if (!loaded) {
         std::fprintf(stderr, "%s\n", loaded.error().text().c_str());
         std::exit(1);

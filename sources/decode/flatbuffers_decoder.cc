@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sources/decode/projection.h"
 #include "sources/decode/row_writer.h"
 #include "sources/decode/text.h"

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
+
 #include "sources/decode/json_text.h"
 #include "sources/decode/name_table.h"
 #include "sources/decode/projection.h"

@@ -1,5 +1,7 @@
 #include "sources/decode/row_writer.h"
 
+#include <algorithm>
+
 namespace takt {
 
 RowWriter::RowWriter(std::vector<FieldPlace> fields, const DecoderOptions& options)
