@@ -1,0 +1,14 @@
+# The rules of style that a program can check. Each prints `FILE: what is wrong` and ends with 1.
+function(takt_style_test name)
+  add_test(NAME style/${name} COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_SOURCE_DIR}/style/${name}.py ${ARGN})
+  set_tests_properties(style/${name} PROPERTIES LABELS style SKIP_RETURN_CODE 77)
+endfunction()
+
+takt_style_test(format)
+takt_style_test(layers)
+takt_style_test(error_codes)
+takt_style_test(reference $<TARGET_FILE:takt>)
+takt_style_test(documented_commands $<TARGET_FILE:takt>)
+takt_style_test(tidy ${CMAKE_BINARY_DIR})
+# It uses all cores, and starts first.
+set_tests_properties(style/tidy PROPERTIES COST 1000 PROCESSORS 2 TIMEOUT 900)

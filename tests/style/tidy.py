@@ -1,0 +1,66 @@
+"""clang-tidy-14 finds nothing in the code that is shipped, by .clang-tidy.
+
+    tidy.py BUILD_DIR
+
+A file that passed is not read again until it, any header or .clang-tidy changes.
+"""
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from tree import PRODUCT_FOLDERS, ROOT, files, finish
+
+# clang cannot read what g++ precompiled, and does not know all of its warnings.
+PRECOMPILED = re.compile(r" -Winvalid-pch| -include \S*cmake_pch\.hxx")
+
+
+def compile_commands(build, folder):
+    """Writes the compile commands for clang; the files that are in them."""
+    commands = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    for command in commands:
+        command["command"] = PRECOMPILED.sub("", command["command"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "compile_commands.json").write_text(json.dumps(commands), encoding="utf-8")
+    return {command["file"] for command in commands}
+
+
+def main(arguments):
+    tidy = shutil.which("clang-tidy-14")
+    if not tidy:
+        print("SKIP: clang-tidy-14 is not installed")
+        return 77
+    build = pathlib.Path(arguments[0]).resolve()
+    folder = build / "tidy"
+    known = compile_commands(build, folder)
+    shared = hashlib.sha256()
+    for path in [ROOT / ".clang-tidy", build / "compile_commands.json", *files(PRODUCT_FOLDERS, ".h"), *files(["schemas"], ".fbs")]:
+        shared.update(path.read_bytes())
+
+    def check(path):
+        """What clang-tidy says, or nothing."""
+        digest = shared.copy()
+        digest.update(path.read_bytes())
+        passed = folder / f"{path.stem}-{digest.hexdigest()}.passed"
+        if passed.exists():
+            return ""
+        done = subprocess.run([tidy, "-p", folder, "--quiet", "--extra-arg=-Wno-unknown-warning-option", path],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            return done.stdout or done.stderr
+        passed.touch()
+        return ""
+
+    paths = [path for path in files(PRODUCT_FOLDERS, ".cc") if str(path) in known]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        mistakes = list(filter(None, pool.map(check, paths)))
+    return finish(mistakes, len(paths))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
