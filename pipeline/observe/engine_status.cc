@@ -26,8 +26,7 @@ std::string_view to_string(EngineStatus::Phase phase) {
         case EngineStatus::Phase::failed:
             return "failed";
     }
-    CHECK(!"unknown phase");
-    return {};
+    check_failed("unknown phase", __FILE__, __LINE__);
 }
 
 std::string_view to_string(SourceStatus::State state) {
@@ -43,8 +42,7 @@ std::string_view to_string(SourceStatus::State state) {
         case SourceStatus::State::ended:
             return "ended";
     }
-    CHECK(!"unknown state");
-    return {};
+    check_failed("unknown state", __FILE__, __LINE__);
 }
 
 }  // namespace takt

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace takt {
 namespace {
@@ -33,33 +34,46 @@ std::string reason_text(const Segment& segment, Timestamp watermark, const Batch
     return {};
 }
 
+DeadLetter make_dead_letter(const Segment& segment, const OutcomeTable& outcomes, const std::string& origin_name,
+                            Timestamp watermark, const Batch& batch, Row row) {
+    const Outcome& outcome = outcomes.at(batch.outcome[row]);
+    const Origin& origin = batch.origin[row];
+    DeadLetter letter;
+    letter.source = origin_name;
+    letter.sequence = origin.sequence;
+    letter.part = origin.part;
+    letter.subject = subject_of(batch, origin.sequence);
+    letter.ingest_time = batch.ingest_time[row];
+    letter.reason = outcome.rule;
+    letter.text = reason_text(segment, watermark, batch, row);
+    letter.owner = outcome.owner;
+    letter.step = outcome.step;
+    if (batch.outcome[row] != kMalformed) {
+        letter.event_id = text_at(batch, segment.id, row);
+        letter.correlation_id = text_at(batch, segment.correlation, row);
+    }
+    if (origin.size_bytes > 0) letter.bytes.assign(origin.bytes, origin.size_bytes);
+    return letter;
+}
+
 }  // namespace
 
 void account(const Segment& segment, const OutcomeTable& outcomes, const std::string& origin_name, Timestamp watermark,
              const Part& part, std::vector<std::uint64_t>& counts, std::vector<DeadLetter>& dead_letters) {
     const Batch& batch = *part.batch;
+    const auto is_dead = [&](OutcomeCode code) { return outcomes.at(code).kind == OutcomeKind::dead_letter; };
+    bool any_dead = false;
+    std::vector<std::uint64_t> here(outcomes.size());
+    for (std::uint32_t row = 0; row < batch.rows; ++row) ++here[batch.outcome[row]];
+    here[kAccepted] += std::exchange(here[kUndecided], 0);
+    for (std::size_t code = 0; code < here.size(); ++code) {
+        counts[code] += here[code];
+        any_dead = any_dead || (here[code] > 0 && is_dead(static_cast<OutcomeCode>(code)));
+    }
+    if (!any_dead) return;
     for (std::uint32_t i = 0; i < batch.rows; ++i) {
-        const OutcomeCode code = batch.outcome[i] == kUndecided ? kAccepted : batch.outcome[i];
-        ++counts[code];
-        const Outcome& outcome = outcomes.at(code);
-        if (outcome.kind != OutcomeKind::dead_letter) continue;
-        const auto row = static_cast<Row>(i);
-        const Origin& origin = batch.origin[row];
-        DeadLetter& letter = dead_letters.emplace_back();
-        letter.source = origin_name;
-        letter.sequence = origin.sequence;
-        letter.part = origin.part;
-        letter.subject = subject_of(batch, origin.sequence);
-        letter.ingest_time = batch.ingest_time[row];
-        letter.reason = outcome.rule;
-        letter.text = reason_text(segment, watermark, batch, row);
-        letter.owner = outcome.owner;
-        letter.step = outcome.step;
-        if (code != kMalformed) {
-            letter.event_id = text_at(batch, segment.id, row);
-            letter.correlation_id = text_at(batch, segment.correlation, row);
-        }
-        if (origin.size_bytes > 0) letter.bytes.assign(origin.bytes, origin.size_bytes);
+        if (!is_dead(batch.outcome[i])) continue;
+        dead_letters.push_back(make_dead_letter(segment, outcomes, origin_name, watermark, batch, static_cast<Row>(i)));
     }
 }
 

@@ -83,11 +83,12 @@ bool Cutter::take() {
 void Cutter::find_idle(Timestamp now, CutOptions& cut) const {
     for (std::uint32_t i = 0; i < readers_.size(); ++i) {
         const SourceReader::View view = readers_[i]->view();
-        if (view.queued || rest_[i] != nullptr) continue;
+        // What it said in this epoch still counts.
+        if (view.queued || rest_[i] != nullptr || spoke_[i]) continue;
         const Duration limit = plan_.sources[i].time.idle;
         if (view.ended && !view.error) {
             cut.ended.push_back(i);
-        } else if (limit > 0 && !spoke_[i] && view.idle_since && now - *view.idle_since >= limit) {
+        } else if (limit > 0 && view.idle_since && now - *view.idle_since >= limit) {
             cut.idle.push_back(i);
         }
     }

@@ -40,7 +40,7 @@ void set_scalar(Column& column, std::uint32_t row, const Scalar& value, Arena& a
         case TypeKind::error:
             break;
     }
-    CHECK(!"a pane has scalar fields only");
+    check_failed("a pane has scalar fields only", __FILE__, __LINE__);
 }
 
 Int128 as_decimal(const Hash128& hash) {
@@ -84,8 +84,7 @@ std::uint32_t PaneStage::source_index(const Lineage& lineage) const {
     for (const SourcePlan& source : plan_.sources) {
         if (source.name == lineage.ranges.front().source) return source.index;
     }
-    CHECK(!"a lineage names a source of the plan");
-    return 0;
+    check_failed("a lineage names a source of the plan", __FILE__, __LINE__);
 }
 
 void PaneStage::fill(const Segment& segment, std::span<const PaneRow> rows, Batch& batch) const {
