@@ -1,0 +1,67 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/clock.h"
+#include "pipeline/plan/sink.h"
+#include "sinks/nats_subject.h"
+#include "sources/connection/nats_connection.h"
+
+namespace takt {
+
+/// Publishes postings to a JetStream stream as JSON (posting_json), each with the headers Nats-Msg-Id (its key) and
+/// Takt-Payload-Hash.
+///
+/// Accepted:  the stream answered that it stored the posting, or has stored it before with the same payload hash;
+/// reference "STREAM:SEQUENCE". Refused:   IDEMPOTENCY_CONFLICT: the stream holds the key with another payload hash;
+/// TOO_LARGE: the server takes no such message. Unknown:   no answer within `ack_timeout`, or one that may be different
+/// later. Sending it again is safe within the stream's duplicate window
+///            (2 minutes unless the stream says otherwise); with {key} in the subject for as long as the stream keeps
+///            the posting, because then the stream is asked to take a key's subject once only.
+/// Dead letters: to `dead_letters`, once by (source, sequence, part) within the duplicate window. Summaries are not
+/// kept. Stream:    made by `open` when it is missing: file storage, no deletes, no purges. Errors:    those of
+/// NatsConnection; C525 a subject; E524 the stream cannot be made, or does not answer.
+class JetStreamSink final : public Sink {
+  public:
+    struct Options : NatsConnectionOptions {
+        std::string stream = "LEDGER";
+        std::string subject = "ledger.{type}";
+        std::string dead_letters = "ledger.dead_letters";
+        std::int64_t window = 256;
+        std::chrono::nanoseconds ack_timeout = std::chrono::seconds(5);
+    };
+    static OptionTable<Options> options();
+
+    explicit JetStreamSink(Options options, Clock& clock = system_clock());
+    ~JetStreamSink() override;
+
+    Status open() override;
+    Result<std::vector<Delivery>> deliver(std::span<const Posting> postings) override;
+    Status keep(std::span<const DeadLetter> dead_letters) override;
+    Status summarize(std::span<const OutcomeCount>) override { return {}; }
+    Status finish() override { return {}; }
+    std::string describe() const override;
+
+  private:
+    struct Outgoing;
+
+    Status make_stream();
+    Result<std::vector<Delivery>> send(std::vector<Outgoing> messages);
+    natsStatus publish(const Outgoing& message, std::size_t index);
+    Delivery judge(const Outgoing& message, natsMsg* answer);
+    /// The stream says that it has this one already: is it the same?
+    Delivery compare(const Outgoing& message, std::uint64_t sequence);
+
+    Options options_;
+    Clock& clock_;
+    std::unique_ptr<NatsConnection> connection_;
+    JetStreamHandle jetstream_;
+    NatsSubscriptionHandle answers_;
+    std::string inbox_;
+    NatsSubject subject_;
+    std::uint64_t round_ = 0;  // of `send`: answers of earlier rounds come too late
+};
+
+}  // namespace takt

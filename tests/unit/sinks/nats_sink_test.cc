@@ -1,0 +1,246 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sinks/jetstream.h"
+#include "sinks/nats.h"
+#include "sinks/nats_subject.h"
+#include "sinks/posting_json.h"
+#include "tests/support/nats_server.h"
+
+namespace takt {
+namespace {
+
+using testing::HasSubstr;
+
+Posting posting(int number, std::string_view hash = "11111111111111111111111111111111") {
+    Posting posting;
+    posting.key = fmt::format("{:032x}", number);
+    posting.payload_hash = hash;
+    posting.type = "goods_receipt";
+    posting.pipeline = "plant";
+    posting.window_start = 0;
+    posting.window_end = 8 * kHour;
+    posting.key_fields = {{"plant", "P100"}, {"lot", ""}};
+    posting.quantity = -1'500'000;
+    posting.quantity_cumulative = 2'000'000;
+    posting.unit = "pc";
+    posting.amount = 1234;
+    posting.amount_cumulative = 5;
+    posting.currency = "EUR";
+    posting.lines = {{"130000", "", Side::debit, 1234}, {"890000", "4000", Side::credit, 1234}};
+    posting.lineage.ranges = {{"floor", 1, 9}};
+    posting.lineage.events = 7;
+    return posting;
+}
+
+std::vector<Sink::Delivery> deliver(Sink& sink, const std::vector<Posting>& postings) {
+    Result<std::vector<Sink::Delivery>> delivered = sink.deliver(postings);
+    EXPECT_TRUE(delivered.ok());
+    return std::move(delivered).value();
+}
+
+TEST(PostingJson, IsOneLineWithExactDecimals) {
+    EXPECT_EQ(
+        posting_json(posting(255)),
+        R"({"key":"000000000000000000000000000000ff","payload_hash":"11111111111111111111111111111111","type":"goods_receipt",)"
+        R"("pipeline":"plant","revision":1,"window_start":"1970-01-01T00:00:00Z","window_end":"1970-01-01T08:00:00Z",)"
+        R"("posting_date":"1970-01-01","key_fields":{"plant":"P100"},"quantity":"-1.500000","quantity_cumulative":"2.000000",)"
+        R"("unit":"pc","amount":"12.34","amount_cumulative":"0.05","currency":"EUR","lines":[{"account":"130000","side":"debit",)"
+        R"("amount":"12.34"},{"account":"890000","cost_center":"4000","side":"credit","amount":"12.34"}],"lineage":{"ranges":)"
+        R"([{"source":"floor","first_sequence":1,"last_sequence":9}],"events":7,"ids":"00000000000000000000000000000000"},"epoch":0})");
+}
+
+TEST(PostingJson, EscapesTextAndKeepsOtherBytesInBase64) {
+    std::string text;
+    append_json_string(text, "a\"\\\n\x01 \xC3\xA4 \xFF");
+    EXPECT_EQ(text, "\"a\\\"\\\\\\n\\u0001 \xC3\xA4 \xEF\xBF\xBD\"");
+    DeadLetter letter;
+    letter.source = "floor";
+    letter.sequence = 3;
+    letter.reason = "DECODE";
+    letter.bytes = "{\"x\":1";
+    EXPECT_THAT(dead_letter_json(letter), HasSubstr(R"("bytes":"{\"x\":1")"));
+    letter.bytes = "\xFF\x01";
+    EXPECT_THAT(dead_letter_json(letter), HasSubstr(R"("bytes_base64":"/wE=")"));
+}
+
+TEST(NatsSubject, FillsInWhatAPostingHolds) {
+    Posting one = posting(1);
+    one.key_fields[0].value = "P 1.00*";
+    EXPECT_EQ(NatsSubject::parse("ledger.{type}.{plant}.{lot}.{key}").value().of(one),
+              "ledger.goods_receipt.P_1_00_._.00000000000000000000000000000001");
+    EXPECT_EQ(NatsSubject::parse("ledger.x{type}").value().pattern(), "ledger.>");
+    EXPECT_EQ(NatsSubject::parse("ledger.all").value().pattern(), "ledger.all");
+    for (const char* wrong : {"", ".", "a..b", "a.", "a.*", "a.>", "a.{type", "a.{}", "a b"})
+        EXPECT_EQ(NatsSubject::parse(wrong).error().code, "C525") << wrong;
+}
+
+class NatsSinkTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        server_ = NatsServer::start({.extra_config = "", .jetstream = true, .max_payload_bytes = 64 << 10});
+        if (!server_) GTEST_SKIP() << "no nats-server on this machine";
+        options_.server = {server_->url()};
+        options_.ack_timeout = std::chrono::milliseconds(500);
+        NatsConnectionOptions options;
+        options.server = {server_->url()};
+        reader_ = NatsConnection::connect(options, NatsConnection::Use::consume).value();
+        jetstream_ = reader_->jetstream(std::chrono::seconds(5)).value();
+    }
+    std::uint64_t stored() const {
+        jsStreamInfo* found = nullptr;
+        EXPECT_EQ(js_GetStreamInfo(&found, jetstream_.get(), "LEDGER", nullptr, nullptr), NATS_OK);
+        const StreamInfoHandle info(found);
+        return info ? info->State.Msgs : 0;
+    }
+    NatsMessageHandle message(std::uint64_t sequence) const {
+        natsMsg* found = nullptr;
+        EXPECT_EQ(js_GetMsg(&found, jetstream_.get(), "LEDGER", sequence, nullptr, nullptr), NATS_OK);
+        return NatsMessageHandle(found);
+    }
+    static std::vector<Posting> postings(int from, int to) {
+        std::vector<Posting> list;
+        for (int i = from; i < to; ++i) list.push_back(posting(i));
+        return list;
+    }
+
+    std::unique_ptr<NatsServer> server_;
+    JetStreamSink::Options options_;
+    std::unique_ptr<NatsConnection> reader_;
+    JetStreamHandle jetstream_;
+};
+
+TEST_F(NatsSinkTest, KeepsPostingsInOrderAndARepeatTakesNoEffect) {
+    JetStreamSink sink(options_);
+    ASSERT_TRUE(sink.open().ok());
+    const auto first = deliver(sink, postings(0, 1000));
+    ASSERT_EQ(first.size(), 1000u);
+    for (std::size_t i = 0; i < first.size(); ++i) {
+        ASSERT_EQ(first[i].state, Sink::State::accepted) << first[i].reason;
+        ASSERT_EQ(first[i].reference, fmt::format("LEDGER:{}", i + 1));
+    }
+    const auto again = deliver(sink, postings(990, 1010));
+    for (std::size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i].reference, fmt::format("LEDGER:{}", 991 + i));
+    EXPECT_EQ(stored(), 1010u);
+    const NatsMessageHandle one = message(1);
+    EXPECT_EQ(nats_data(one.get()), posting_json(posting(0)));
+    EXPECT_EQ(std::string(natsMsg_GetSubject(one.get())), "ledger.goods_receipt");
+}
+
+TEST_F(NatsSinkTest, TheSameKeyWithAnotherPayloadIsAConflict) {
+    for (const char* subject : {"ledger.{type}", "ledger.{type}.{key}"}) {
+        JetStreamSink::Options options = options_;
+        options.subject = subject;
+        JetStreamSink sink(options);
+        ASSERT_TRUE(sink.open().ok());
+        const int number = subject[std::strlen(subject) - 2] == 'y' ? 2 : 1;
+        const std::vector<Posting> original = {posting(number)};
+        const std::vector<Posting> changed = {posting(number, "22222222222222222222222222222222")};
+        EXPECT_EQ(deliver(sink, original)[0].state, Sink::State::accepted);
+        const Sink::Delivery conflict = deliver(sink, changed)[0];
+        EXPECT_EQ(conflict.state, Sink::State::refused);
+        EXPECT_EQ(conflict.reason, "IDEMPOTENCY_CONFLICT");
+    }
+    EXPECT_EQ(stored(), 2u);
+}
+
+TEST_F(NatsSinkTest, AKeyInTheSubjectHoldsBeyondTheDuplicateWindow) {
+    jsStreamConfig config;
+    jsStreamConfig_Init(&config);
+    const char* subjects[] = {"ledger.>"};
+    config.Name = "LEDGER";
+    config.Subjects = subjects;
+    config.SubjectsLen = 1;
+    config.Duplicates = 100 * kMillisecond;
+    ASSERT_EQ(js_AddStream(nullptr, jetstream_.get(), &config, nullptr, nullptr), NATS_OK);
+    JetStreamSink::Options options = options_;
+    options.subject = "ledger.{type}.{key}";
+    JetStreamSink sink(options);
+    ASSERT_TRUE(sink.open().ok());
+    const std::vector<Posting> one = {posting(1)};
+    ASSERT_EQ(deliver(sink, one)[0].reference, "LEDGER:1");
+    // Until the window is over: an id of its own, sent with a fresh subject each time, is stored a second time.
+    const Timestamp end = system_clock().monotonic() + 10 * kSecond;
+    for (int i = 0; stored() < 3 && system_clock().monotonic() < end; ++i) {
+        jsPubOptions probe;
+        jsPubOptions_Init(&probe);
+        probe.MsgId = "probe";
+        js_Publish(nullptr, jetstream_.get(), "ledger.probe", "x", 1, &probe, nullptr);
+    }
+    ASSERT_EQ(stored(), 3u);
+    const Sink::Delivery again = deliver(sink, one)[0];
+    EXPECT_EQ(again.state, Sink::State::accepted);
+    EXPECT_EQ(again.reference, "LEDGER:1");
+    EXPECT_EQ(stored(), 3u);
+}
+
+TEST_F(NatsSinkTest, WithoutAnAnswerTheStateIsUnknownAndSendingAgainIsSafe) {
+    JetStreamSink sink(options_);
+    ASSERT_TRUE(sink.open().ok());
+    server_->pause();
+    const std::vector<Posting> list = postings(0, 5);
+    for (const Sink::Delivery& delivery : deliver(sink, list)) EXPECT_EQ(delivery.state, Sink::State::unknown);
+    server_->resume();
+    const Timestamp end = system_clock().monotonic() + 20 * kSecond;
+    std::size_t accepted = 0;
+    while (accepted < list.size() && system_clock().monotonic() < end) {
+        accepted = 0;
+        for (const Sink::Delivery& delivery : deliver(sink, list))
+            accepted += delivery.state == Sink::State::accepted ? 1 : 0;
+    }
+    EXPECT_EQ(accepted, list.size());
+    EXPECT_EQ(stored(), 5u);
+}
+
+TEST_F(NatsSinkTest, RefusesWhatTheServerTakesNever) {
+    JetStreamSink sink(options_);
+    ASSERT_TRUE(sink.open().ok());
+    std::vector<Posting> list = postings(0, 2);
+    list[0].correlation_id.assign(100'000, 'x');
+    const auto deliveries = deliver(sink, list);
+    EXPECT_EQ(deliveries[0].state, Sink::State::refused);
+    EXPECT_EQ(deliveries[0].reason, "TOO_LARGE");
+    EXPECT_EQ(deliveries[1].state, Sink::State::accepted);
+}
+
+TEST_F(NatsSinkTest, KeepsEachDeadLetterOnce) {
+    JetStreamSink sink(options_);
+    ASSERT_TRUE(sink.open().ok());
+    DeadLetter letter;
+    letter.source = "floor";
+    letter.reason = "DECODE";
+    std::vector<DeadLetter> letters(3, letter);
+    for (std::size_t i = 0; i < letters.size(); ++i) letters[i].part = static_cast<std::uint32_t>(i % 2);
+    ASSERT_TRUE(sink.keep(letters).ok());
+    EXPECT_EQ(stored(), 2u);
+    EXPECT_EQ(std::string(natsMsg_GetSubject(message(1).get())), "ledger.dead_letters");
+}
+
+TEST_F(NatsSinkTest, CoreNatsGetsWhatIsDelivered) {
+    natsSubscription* made = nullptr;
+    ASSERT_EQ(natsConnection_SubscribeSync(&made, reader_->get(), "bus.>"), NATS_OK);
+    const NatsSubscriptionHandle listener(made);
+    ASSERT_EQ(natsConnection_Flush(reader_->get()), NATS_OK);
+    NatsSink::Options options;
+    options.server = {server_->url()};
+    options.subject = "bus.{type}";
+    options.dead_letters = "bus.dead";
+    options.timeout = std::chrono::milliseconds(500);
+    NatsSink sink(options);
+    ASSERT_TRUE(sink.open().ok());
+    const std::vector<Posting> list = postings(0, 2);
+    for (const Sink::Delivery& delivery : deliver(sink, list)) EXPECT_EQ(delivery.state, Sink::State::accepted);
+    ASSERT_TRUE(sink.keep(std::vector<DeadLetter>(1)).ok());
+    for (const char* subject : {"bus.goods_receipt", "bus.goods_receipt", "bus.dead"}) {
+        natsMsg* received = nullptr;
+        ASSERT_EQ(natsSubscription_NextMsg(&received, listener.get(), 5'000), NATS_OK);
+        const NatsMessageHandle got(received);
+        EXPECT_STREQ(natsMsg_GetSubject(received), subject);
+    }
+    server_->pause();
+    EXPECT_EQ(deliver(sink, list)[0].state, Sink::State::unknown);
+    server_->resume();
+}
+
+}  // namespace
+}  // namespace takt
