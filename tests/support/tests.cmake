@@ -6,3 +6,8 @@ foreach(target tests_unit_sources tests_unit_sinks)
     target_link_libraries(${target} PRIVATE takt_test_support)
   endif()
 endforeach()
+
+# Beside the client library's own fetch, in turns: as a test only that both see every message.
+add_executable(jetstream_rate ${CMAKE_CURRENT_LIST_DIR}/../end_to_end/jetstream_rate.cc)
+target_link_libraries(jetstream_rate PRIVATE takt_sources takt_test_support)
+add_test(NAME end_to_end/jetstream_rate COMMAND jetstream_rate 20000 0 1)
