@@ -49,13 +49,24 @@ struct ExpressionErrors {
     void clear() { rows.clear(); }
 };
 
+/// Intermediate values of one node of an expression.
+struct NodeScratch {
+    Column column;
+    std::vector<std::pair<Row, const char*>> errors;
+    Selection first;
+    Selection second;
+};
+
 /// A compiled expression: immutable, shared by threads; each thread brings its own Scratch.
 ///
 /// Semantics: CEL (github.com/google/cel-spec, doc/langdef.md), a typed subset, plus `decimal` (exact, 128 bit) and enumerations
 /// compared with their names. An absent column reads as its type's default, `has(name)` tells; && and || absorb errors as CEL does.
 class Program {
   public:
-    class Scratch;  ///< intermediate columns, reused from batch to batch
+    /// Intermediate columns, reused from batch to batch.
+    struct Scratch {
+        std::vector<NodeScratch> nodes;  ///< by node number
+    };
     class Node;
 
     Program();

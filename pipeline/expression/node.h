@@ -10,20 +10,6 @@
 
 namespace takt {
 
-struct NodeScratch {
-    Column column;
-    std::vector<std::pair<Row, const char*>> errors;
-    Selection first;
-    Selection second;
-    std::vector<std::uint8_t> flags;
-    std::unique_ptr<Column> more;  ///< elements of a comprehension, its index
-};
-
-class Program::Scratch {
-  public:
-    std::vector<NodeScratch> nodes;  ///< by node number
-};
-
 namespace expression {
 
 /// What an evaluation works on: a batch, or the elements that a comprehension walks over.

@@ -1,7 +1,5 @@
 #include "pipeline/expression/values.h"
 
-#include <cmath>
-
 #include "pipeline/expression/utf8.h"
 
 namespace takt::expression {
@@ -24,23 +22,17 @@ std::partial_ordering order_number(const Column& a, std::size_t a_row, const Col
 
 }  // namespace
 
+// As CEL's reference implementations have it: out of the integer's range the double decides, inside it the integer becomes a double.
 std::partial_ordering order(double a, std::int64_t b) {
-    if (std::isnan(a)) return std::partial_ordering::unordered;
-    // 2^63 is exact as a double; everything at or above it is larger than any int64.
-    if (a >= 9223372036854775808.0) return std::partial_ordering::greater;
     if (a < -9223372036854775808.0) return std::partial_ordering::less;
-    const auto whole = static_cast<std::int64_t>(a);
-    if (whole != b) return whole <=> b;
-    return (a - static_cast<double>(whole)) <=> 0.0;
+    if (a > 9223372036854775808.0) return std::partial_ordering::greater;
+    return a <=> static_cast<double>(b);
 }
 
 std::partial_ordering order(double a, std::uint64_t b) {
-    if (std::isnan(a)) return std::partial_ordering::unordered;
-    if (a >= 18446744073709551616.0) return std::partial_ordering::greater;
     if (a < 0) return std::partial_ordering::less;
-    const auto whole = static_cast<std::uint64_t>(a);
-    if (whole != b) return whole <=> b;
-    return (a - static_cast<double>(whole)) <=> 0.0;
+    if (a > 18446744073709551616.0) return std::partial_ordering::greater;
+    return a <=> static_cast<double>(b);
 }
 
 bool equal_values(const Column& a, std::size_t a_row, const Column& b, std::size_t b_row) {

@@ -8,7 +8,7 @@
 
 namespace takt::expression {
 
-/// CEL's order of numbers of different types: by value, exactly. Unordered only with NaN.
+/// CEL's order of numbers of different types. Unordered only with NaN.
 inline std::partial_ordering order(std::int64_t a, std::int64_t b) { return a <=> b; }
 inline std::partial_ordering order(std::uint64_t a, std::uint64_t b) { return a <=> b; }
 inline std::partial_ordering order(double a, double b) { return a <=> b; }

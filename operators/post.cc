@@ -1,0 +1,466 @@
+#include "operators/post.h"
+
+#include <fmt/format.h>
+
+#include "operators/pane_step.h"
+#include "operators/posting_identity.h"
+#include "pipeline/state/pane_table.h"
+
+namespace takt {
+namespace {
+
+struct Options {
+    ExpressionText where;
+    std::vector<std::string> by;
+    ConfigNode window;
+    std::chrono::nanoseconds lateness{0};
+    ExpressionText zone;
+    ExpressionText quantity;
+    std::int64_t quantity_digits = 6;
+    ExpressionText unit;
+    ExpressionText amount;
+    std::int64_t amount_digits = 2;
+    ExpressionText currency;
+    ExpressionText debit;
+    ExpressionText credit;
+    ExpressionText cost_center;
+    ExpressionText correlation;
+    std::string owner = "master_data";
+
+    static OptionTable<Options> options() {
+        using namespace std::chrono_literals;
+        OptionTable<Options> table;
+        table.optional("where", &Options::where, "which rows; those that no posting wants are counted as filtered, unrouted");
+        table.required("by", &Options::by, "the columns that name a pane: one document for each value and window");
+        table.optional("window", &Options::window, "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { day: local }, { week: local }, { month: local }, { shift: CALENDAR, of: COLUMN }; without it each event is posted");
+        table.optional("lateness", &Options::lateness, "how long after its end a window takes late events, each time as a new revision").from(0ns);
+        table.optional("zone", &Options::zone, "IANA time zone of local windows and of the posting date; default UTC");
+        table.optional("quantity", &Options::quantity, "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
+        table.optional("quantity_digits", &Options::quantity_digits, "digits after the point, rounded half to even").from(0).to(12);
+        table.optional("unit", &Options::unit, "unit of the quantity");
+        table.optional("amount", &Options::amount, "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
+        table.optional("amount_digits", &Options::amount_digits, "digits after the point, rounded half to even").from(0).to(12);
+        table.optional("currency", &Options::currency, "currency of the amount");
+        table.optional("debit", &Options::debit, "account to debit");
+        table.optional("credit", &Options::credit, "account to credit");
+        table.optional("cost_center", &Options::cost_center, "cost centre of both lines");
+        table.optional("correlation", &Options::correlation, "goes with the document; default the source's correlation");
+        table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
+        return table;
+    }
+};
+
+/// What a posting says beside its sums, by the place in Attachment::texts.
+enum Text : std::size_t { kUnit, kCurrency, kDebit, kCredit, kCostCenter, kCorrelation, kZone, kTexts };
+
+struct PostSpec {
+    std::string name;
+    std::uint32_t node = 0;  ///< place among the terminals of the plan: order of outputs of one time
+    std::string pipeline;
+    std::string config_hash;
+    std::vector<std::string> sources;
+    const Segment* segment = nullptr;
+    std::vector<KeyColumn> by;
+    WindowSpec window;
+    Duration lateness = 0;
+    Slot key = kNoSlot;
+    Slot key_hash = kNoSlot;
+    Slot start = kNoSlot;
+    Slot end = kNoSlot;
+    Slot texts[kTexts] = {kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot};
+
+    std::vector<Accumulator> functions;  ///< of quantity and amount
+    int quantity_function = -1;
+    int amount_function = -1;
+    Slot quantity = kNoSlot;  ///< without a window
+    Slot amount = kNoSlot;
+    bool has_quantity = false;
+    bool has_amount = false;
+    int quantity_source_scale = 0;  ///< scale of the exact sum
+    int amount_source_scale = 0;
+    int quantity_digits = 6;
+    int amount_digits = 2;
+    std::uint32_t block_bytes = 0;
+    std::uint32_t posted_offset = 0;
+};
+
+/// What earlier revisions of the pane have posted.
+struct Posted {
+    Int128 quantity;
+    Int128 amount;
+    std::uint64_t revision;
+    std::uint64_t unused;
+};
+
+/// Everything that panes and single events post in common.
+class PostBase : public KeyedState {
+  public:
+    explicit PostBase(const PostSpec& spec) : spec_(spec), finder_(spec.window) {}
+
+  protected:
+    /// A document without its numbers.
+    Posting draft(std::string_view key, const std::vector<std::string>& texts, Timestamp date_of, std::uint32_t revision) {
+        Posting posting;
+        posting.type = spec_.name;
+        posting.pipeline = spec_.pipeline;
+        posting.config_hash = spec_.config_hash;
+        posting.revision = revision;
+        posting.key_fields = decode_key(key, spec_.by);
+        posting.unit = texts[kUnit];
+        posting.currency = texts[kCurrency];
+        posting.debit = texts[kDebit];
+        posting.credit = texts[kCredit];
+        posting.correlation_id = texts[kCorrelation];
+        const TimeZone* zone = finder_.zone(texts[kZone].empty() ? std::string_view("UTC") : std::string_view(texts[kZone]));
+        CHECK(zone != nullptr);
+        posting.posting_date = zone->local_date(date_of);
+        posting.has_quantity = spec_.has_quantity;
+        posting.has_amount = spec_.has_amount;
+        posting.quantity_scale = spec_.quantity_digits;
+        posting.amount_scale = spec_.amount_digits;
+        return posting;
+    }
+
+    void complete(Posting& posting, std::string_view key, const std::string& cost_center) const {
+        if (posting.has_amount && !posting.debit.empty() && !posting.credit.empty()) {
+            posting.lines.push_back({posting.debit, cost_center, Side::debit, posting.amount});
+            posting.lines.push_back({posting.credit, cost_center, Side::credit, posting.amount});
+        }
+        posting.key = posting_key(posting, key, posting.revision);
+        if (posting.revision > 1) posting.previous_key = posting_key(posting, key, posting.revision - 1);
+        posting.payload_hash = posting_payload_hash(posting);
+    }
+
+    std::vector<std::string> read_texts(const Batch& batch, Row row) const {
+        std::vector<std::string> texts(kTexts);
+        for (std::size_t i = 0; i < kTexts; ++i) {
+            if (spec_.texts[i] != kNoSlot) texts[i] = batch.column(spec_.texts[i]).values<std::string_view>()[row];
+        }
+        return texts;
+    }
+
+    const PostSpec& spec_;
+    WindowFinder finder_;
+};
+
+/// Posts each event by itself.
+class EventPostState final : public PostBase {
+  public:
+    using PostBase::PostBase;
+
+    void process(Batch& batch, std::span<const Row> rows, Timestamp) override {
+        const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
+        for (const Row row : rows) {
+            if (batch.outcome[row] != kUndecided) continue;
+            const Timestamp time = batch.event_time[row];
+            const std::vector<std::string> texts = read_texts(batch, row);
+            Posting posting = draft(keys[row], texts, time, 1);
+            posting.quantity = posting.quantity_cumulative = number(batch, row, spec_.quantity, spec_.quantity_digits, posting.has_quantity);
+            posting.amount = posting.amount_cumulative = number(batch, row, spec_.amount, spec_.amount_digits, posting.has_amount);
+            alignas(16) std::byte block[sizeof(PaneHeader)] = {};
+            std::byte* const blocks[] = {block};
+            add_lineage(batch, *spec_.segment, std::span(&row, 1), blocks);
+            posting.lineage = read_lineage(block, spec_.sources);
+            complete(posting, keys[row], texts[kCostCenter]);
+            made_.push_back({{time, spec_.node, std::string(keys[row]), batch.origin[row].sequence}, std::move(posting)});
+        }
+    }
+
+    void end_epoch(Timestamp, Timestamp, std::uint64_t, LaneOutput& output) override {
+        std::move(made_.begin(), made_.end(), std::back_inserter(output.postings));
+        made_.clear();
+    }
+
+    std::uint64_t entries() const override { return 0; }
+    std::uint64_t size_bytes() const override { return 0; }
+
+  private:
+    static Int128 number(const Batch& batch, Row row, Slot slot, int digits, bool& has) {
+        if (slot == kNoSlot) return 0;
+        const Column& column = batch.column(slot);
+        has = column.valid().test(row);
+        if (!has) return 0;
+        const auto value = rescale(column.values<Int128>()[row], column.type().scale, digits);
+        CHECK(value.has_value());
+        return *value;
+    }
+
+    std::vector<OrderedPosting> made_;
+};
+
+/// Posts the panes of windows: revision 1 when the watermark passes the end, further ones for what comes late.
+class PanePostState final : public PostBase {
+  public:
+    explicit PanePostState(const PostSpec& spec) : PostBase(spec), panes_(spec.block_bytes, spec.lateness) {}
+    ~PanePostState() override {
+        panes_.for_each([](PaneTable::Pane& pane) { release(pane); });
+    }
+
+    void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
+        const std::uint32_t windows = spec_.window.windows_per_event();
+        for (std::uint32_t back = 0; back < windows; ++back) {
+            find_panes(batch, rows, watermark, static_cast<Duration>(back) * spec_.window.every);
+            add_lineage(batch, *spec_.segment, rows_, blocks_);
+            for (const Accumulator& function : spec_.functions) function.add(batch, rows_, blocks_);
+        }
+    }
+
+    void end_epoch(Timestamp before, Timestamp after, std::uint64_t, LaneOutput& output) override {
+        (void)before;
+        panes_.advance(
+            after, [&](PaneTable::Pane& pane) { fire(pane, output); }, [](PaneTable::Pane& pane) { release(pane); });
+    }
+
+    std::uint64_t entries() const override { return panes_.size(); }
+    std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
+
+  private:
+    static void release(PaneTable::Pane& pane) {
+        PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
+        delete header.attachment;
+        header.attachment = nullptr;
+    }
+
+    void find_panes(Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
+        rows_.clear();
+        blocks_.clear();
+        const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
+        const std::uint64_t* hashes = batch.column(spec_.key_hash).values<std::uint64_t>();
+        const Timestamp* starts = batch.column(spec_.start).values<Timestamp>();
+        const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
+        for (const Row row : rows) {
+            if (batch.outcome[row] != kUndecided) continue;
+            const Window window{starts[row] - back, ends[row] - back};
+            if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
+            PaneTable::Pane& pane = panes_.upsert(hashes[row], keys[row], window);
+            PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
+            if (header.events == 0) begin_pane(batch, row, header);
+            rows_.push_back(row);
+            blocks_.push_back(pane.block());
+        }
+    }
+
+    void begin_pane(const Batch& batch, Row row, PaneHeader& header) {
+        header.attachment = new Attachment;
+        header.attachment->texts = read_texts(batch, row);
+        for (const Accumulator& function : spec_.functions) function.prepare(*header.attachment);
+    }
+
+    void fire(PaneTable::Pane& pane, LaneOutput& output) {
+        const std::byte* block = pane.block();
+        Posted& posted = *reinterpret_cast<Posted*>(pane.block() + spec_.posted_offset);
+        const Int128 quantity = total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
+        const Int128 amount = total(block, spec_.amount_function, spec_.amount_source_scale, spec_.amount_digits);
+        if (quantity == posted.quantity && amount == posted.amount) return;
+        const PaneHeader& header = *reinterpret_cast<const PaneHeader*>(block);
+        ++posted.revision;
+        const Window window = pane.window();
+        Posting posting = draft(pane.key(), header.attachment->texts, window.start, static_cast<std::uint32_t>(posted.revision));
+        posting.window_start = window.start;
+        posting.window_end = window.end;
+        posting.quantity = quantity - posted.quantity;
+        posting.quantity_cumulative = quantity;
+        posting.amount = amount - posted.amount;
+        posting.amount_cumulative = amount;
+        posting.lineage = read_lineage(block, spec_.sources);
+        complete(posting, pane.key(), header.attachment->texts[kCostCenter]);
+        posted.quantity = quantity;
+        posted.amount = amount;
+        output.postings.push_back({{window.end, spec_.node, std::string(pane.key()), static_cast<std::uint64_t>(window.start)}, std::move(posting)});
+    }
+
+    Int128 total(const std::byte* block, int function, int source_scale, int digits) const {
+        if (function < 0) return 0;
+        const auto value = rescale(spec_.functions[static_cast<std::size_t>(function)].exact_result(block), source_scale, digits);
+        CHECK(value.has_value());
+        return *value;
+    }
+
+    PaneTable panes_;
+    std::vector<Row> rows_;
+    std::vector<std::byte*> blocks_;
+};
+
+class PostOperator final : public KeyedOperator {
+  public:
+    explicit PostOperator(PostSpec spec) : spec_(std::move(spec)) {}
+    std::unique_ptr<KeyedState> make_state() const override {
+        if (spec_.window.has_windows()) return std::make_unique<PanePostState>(spec_);
+        return std::make_unique<EventPostState>(spec_);
+    }
+
+  private:
+    PostSpec spec_;
+};
+
+/// One posting while it is planned.
+class PostPlanner {
+  public:
+    PostPlanner(const StepSpec& step, PlanContext& context)
+        : step_(step), context_(context), stream_(context.stream(step.from[0])), what_(fmt::format("posting '{}'", step.name)) {}
+
+    void run() {
+        const bool read = Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"from"});
+        pane_.name = step_.name;
+        spec_.name = step_.name;
+        if (!read) return;
+        plan_id_hash(stream_, context_);
+        plan_where();
+        pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
+        spec_.by = pane_.by;
+        const auto window = read_window(step_.node->find("window"), what_, stream_, context_);
+        if (!window) return;
+        if (window->kind == WindowSpec::Kind::session) {
+            context_.mistakes().add(step_.node->find("window")->place, "C161", fmt::format("{} cannot have session windows: use an aggregate, and post its panes", what_));
+            return;
+        }
+        pane_.window = *window;
+        spec_.window = *window;
+        pane_.lateness = spec_.lateness = options_.lateness.count();
+        check_combination();
+        plan_texts();
+        plan_numbers();
+        if (!context_.mistakes().empty()) return;
+        finish();
+    }
+
+  private:
+    void plan_where() {
+        if (options_.where.text.empty()) return;
+        auto program = context_.compile(options_.where, stream_);
+        if (program && !program->type().is(TypeKind::boolean)) {
+            context_.mistakes().add(options_.where.node.place, "C162", fmt::format("'where' must be a bool, this is a {}", to_string(program->type())));
+            return;
+        }
+        pane_.where = std::move(program);
+    }
+
+    void check_combination() {
+        const Segment& segment = context_.segment(stream_.segment);
+        if (segment.dedup && !stream_.after_dedup) {
+            context_.mistakes().add(step_.place, "C163", fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_, segment.dedup->step));
+        }
+        if (stream_.revised && !spec_.window.has_windows()) {
+            context_.mistakes().add(step_.place, "C164", fmt::format("{} would post cumulative revisions again in full; let the aggregate say 'emit: delta'", what_));
+        }
+        if (!spec_.window.has_windows() && step_.node->find("lateness") != nullptr) {
+            context_.mistakes().add(step_.node->find("lateness")->place, "C165", fmt::format("{} has no window, so nothing is late", what_));
+        }
+        if (spec_.window.needs_zone() && options_.zone.text.empty()) {
+            context_.mistakes().add(step_.node->find("window")->place, "C166", fmt::format("the local window of {} needs 'zone'", what_));
+        }
+        if (options_.debit.text.empty() != options_.credit.text.empty()) {
+            context_.mistakes().add(step_.place, "C167", fmt::format("{} must name both 'debit' and 'credit': a document balances", what_));
+        }
+        if (!options_.debit.text.empty() && (options_.amount.text.empty() || options_.currency.text.empty())) {
+            context_.mistakes().add(step_.place, "C168", fmt::format("{} has accounts and so needs 'amount' and 'currency'", what_));
+        }
+        if (options_.quantity.text.empty() && options_.amount.text.empty()) {
+            context_.mistakes().add(step_.place, "C169", fmt::format("{} has neither 'quantity' nor 'amount'", what_));
+        }
+    }
+
+    void plan_texts() {
+        const std::pair<Text, const ExpressionText*> texts[] = {
+            {kUnit, &options_.unit},           {kCurrency, &options_.currency},   {kDebit, &options_.debit},
+            {kCredit, &options_.credit},       {kCostCenter, &options_.cost_center}, {kCorrelation, &options_.correlation},
+            {kZone, &options_.zone}};
+        static const char* const names[kTexts] = {"unit", "currency", "debit", "credit", "cost_center", "correlation", "zone"};
+        for (const auto& [text, expression] : texts) {
+            if (expression->text.empty()) continue;
+            spec_.texts[text] = plan_value(*expression, fmt::format("#{}.{}", step_.name, names[text]), TypeKind::string, stream_, context_, pane_.arguments);
+        }
+        if (options_.correlation.text.empty()) spec_.texts[kCorrelation] = context_.segment(stream_.segment).correlation;
+        pane_.zone = spec_.texts[kZone];
+    }
+
+    void plan_numbers() {
+        spec_.quantity_digits = static_cast<int>(options_.quantity_digits);
+        spec_.amount_digits = static_cast<int>(options_.amount_digits);
+        spec_.block_bytes = sizeof(PaneHeader);
+        spec_.posted_offset = spec_.block_bytes;
+        spec_.block_bytes += sizeof(Posted);
+        spec_.has_quantity = plan_number(options_.quantity, "quantity", spec_.quantity_function, spec_.quantity, spec_.quantity_source_scale);
+        spec_.has_amount = plan_number(options_.amount, "amount", spec_.amount_function, spec_.amount, spec_.amount_source_scale);
+    }
+
+    bool plan_number(const ExpressionText& text, const char* role, int& function_index, Slot& slot, int& scale) {
+        if (text.text.empty()) return false;
+        const std::string column = fmt::format("#{}.{}", step_.name, role);
+        if (!spec_.window.has_windows()) {
+            slot = plan_value(text, column, TypeKind::decimal, stream_, context_, pane_.arguments);
+            return true;
+        }
+        const auto planned = plan_function(text, column, stream_, context_, pane_.arguments);
+        if (!planned) return true;
+        if (!planned->result.is(TypeKind::decimal) && !planned->result.is(TypeKind::int64)) {
+            context_.mistakes().add(text.node.place, "C170", fmt::format("the {} of {} is a {}: only an exact number may be posted", role, what_, to_string(planned->result)));
+            return true;
+        }
+        scale = planned->result.is(TypeKind::decimal) ? planned->result.scale : 0;
+        function_index = static_cast<int>(spec_.functions.size());
+        spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
+        spec_.block_bytes += Accumulator::size_bytes(planned->function);
+        return true;
+    }
+
+    void finish() {
+        Segment& segment = context_.segment(stream_.segment);
+        plan_pane_columns(stream_, context_, pane_);
+        const auto dead = [&](std::string_view reason, const std::string& owner) {
+            return context_.outcomes().add({OutcomeKind::dead_letter, std::string(reason), owner, step_.name, stream_.after_dedup});
+        };
+        pane_.no_window = dead("MISSING_MASTER_DATA", options_.owner);
+        pane_.on_error = dead(kExpressionReason, "plant_it");
+        spec_.pipeline = context_.pipeline();
+        spec_.config_hash = context_.config_hash();
+        spec_.sources = context_.source_names();
+        spec_.segment = &segment;
+        spec_.key = pane_.key;
+        spec_.key_hash = pane_.key_hash;
+        spec_.start = pane_.start;
+        spec_.end = pane_.end;
+        spec_.node = context_.next_output();
+
+        const StreamId out = context_.add_stream(stream_.segment);
+        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "), spec_.window.text(), format_duration(spec_.lateness));
+        segment.nodes.push_back({step_.name, make_pane_step(std::move(pane_)), {stream_.id}, {out}});
+        KeyedNode node;
+        node.step = step_.name;
+        node.in = out;
+        node.key_hash = spec_.key_hash;
+        node.op = std::make_unique<PostOperator>(std::move(spec_));
+        segment.terminals.push_back(std::move(node));
+        GraphNode& drawn = context_.draw(step_, "posting", detail);
+        drawn.keyed = true;
+        drawn.exchange_key = fmt::format("{}", fmt::join(options_.by, ", "));
+        drawn.segment = stream_.segment;
+    }
+
+    const StepSpec& step_;
+    PlanContext& context_;
+    Stream stream_;
+    std::string what_;
+    Options options_;
+    PaneStepSpec pane_;
+    PostSpec spec_;
+};
+
+class PostType final : public OperatorType {
+  public:
+    std::string_view name() const override { return "post"; }
+    std::string_view help() const override {
+        return "Turns panes into balanced documents with idempotency key, revisions and lineage; stands under 'postings'.";
+    }
+    OptionDocs docs() const override { return Options::options().describe(); }
+    void plan(const StepSpec& step, PlanContext& context) const override { PostPlanner(step, context).run(); }
+};
+
+}  // namespace
+
+const OperatorType& post_type() {
+    static const PostType type;
+    return type;
+}
+
+}  // namespace takt
