@@ -14,14 +14,12 @@ std::optional<Duration> read_duration(const ConfigNode& node, const std::string&
     return duration;
 }
 
-void refuse_other_keys(const ConfigNode& node, const std::vector<std::string>& known, const std::string& what,
+void refuse_other_keys(const ConfigNode& node, const std::vector<std::string_view>& known, const std::string& what,
                        Mistakes& mistakes) {
     for (const ConfigNode::Entry& entry : node.entries) {
-        bool is_known = false;
-        for (const std::string& key : known) is_known = is_known || key == entry.key;
-        if (!is_known) {
+        if (std::find(known.begin(), known.end(), entry.key) == known.end()) {
             mistakes.add(entry.key_place, "C141", fmt::format("unknown option '{}' in the window of {}", entry.key, what),
-                         did_you_mean(entry.key, known));
+                         did_you_mean(entry.key, std::vector<std::string>(known.begin(), known.end())));
         }
     }
 }
@@ -30,7 +28,7 @@ bool read_sized(const ConfigNode& node, const std::string& what, WindowSpec& spe
     const char* kind = spec.kind == WindowSpec::Kind::tumbling  ? "tumbling"
                        : spec.kind == WindowSpec::Kind::hopping ? "hopping"
                                                                 : "session";
-    std::vector<std::string> known{kind};
+    std::vector<std::string_view> known{kind};
     if (spec.kind != WindowSpec::Kind::session) known.emplace_back("offset");
     if (spec.kind == WindowSpec::Kind::hopping) known.emplace_back("every");
     refuse_other_keys(node, known, what, mistakes);
