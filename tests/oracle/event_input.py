@@ -177,12 +177,14 @@ def event_of_table(record):
 
 
 def flatbuffers_records(path):
-    """Size-prefixed records back to back; a record's number stands for its line."""
+    """Size-prefixed records back to back; a record's number stands for its line, an empty one for a blank line."""
     with open(path, "rb") as file:
         number = 0
         while prefix := file.read(4):
             number += 1
             record = file.read(struct.unpack("<I", prefix)[0])
+            if not record:
+                continue
             try:
                 yield number, event_of_table(record)
             except Malformed:

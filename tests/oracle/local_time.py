@@ -4,6 +4,7 @@ import functools
 import zoneinfo
 
 UTC = datetime.timezone.utc
+EPOCH = datetime.date(1970, 1, 1)
 ORIGIN = datetime.datetime(1970, 1, 1)
 DAY = 86400
 
@@ -66,13 +67,13 @@ class Shifts:
         self._shifts = shifts
         self.shifts_around = functools.lru_cache(maxsize=None)(self._shifts_around)
 
+    def starting_on(self, day):
+        """The windows of the shifts that begin on a local day, by the clock."""
+        return [(self._zone.instant(day, start), self._zone.instant(day + 1 if end <= start else day, end))
+                for start, end in self._shifts]
+
     def _shifts_around(self, day):
-        found = []
-        for d in range(day - 2, day + 3):
-            for start, end in self._shifts:
-                closing = self._zone.instant(d + 1 if end <= start else d, end)
-                found.append((self._zone.instant(d, start), closing))
-        return found
+        return [window for d in range(day - 2, day + 3) for window in self.starting_on(d)]
 
     def window(self, instant):
         """[start, end) of the shift that holds the instant."""

@@ -1,4 +1,5 @@
 # The rules of style that a program can check. Each prints `FILE: what is wrong` and ends with 1.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
 function(takt_style_test name)
   add_test(NAME style/${name} COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_SOURCE_DIR}/style/${name}.py ${ARGN})
   set_tests_properties(style/${name} PROPERTIES LABELS style SKIP_RETURN_CODE 77)
