@@ -1,0 +1,300 @@
+// The whole chain from message bytes to postings on one core, and beside it the hand-written limit: fixed structs, no configuration, no generality.
+// Both answers are compared before anything is timed.
+//
+// chain.wide: FlatBuffers events of 17 fields, one in each message; 3 of 8 kinds pass the filter; deduplication over a million ids; sums by 10,000 orders in windows
+// of 60 s. limit.wide: the same events as structs.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "operators/catalog.h"
+#include "pipeline/base/hash.h"
+#include "pipeline/config/node.h"
+#include "pipeline/plan/planner.h"
+#include "pipeline/runtime/core.h"
+#include "schemas/event_generated.h"
+#include "sinks/catalog.h"
+#include "sources/catalog.h"
+
+namespace takt {
+namespace {
+
+constexpr std::size_t kIds = 1'000'000;
+constexpr std::size_t kOrders = 10'000;
+constexpr Timestamp kStart = 1'780'000'000 * kSecond;
+constexpr std::size_t kBlockEvents = 1024;
+constexpr std::uint8_t kKinds[8] = {1, 2, 3, 12, 13, 4, 6, 5};  // reading, machine_state, cycle, quality_result, nonconformance; produced, consumed, scrapped
+
+/// One event of the limit: what the messages say, already in place.
+struct Wide {
+    char event_id[20];
+    char order_id[12];
+    Timestamp event_time;
+    Timestamp recorded_time;
+    std::int64_t quantity;
+    std::uint8_t kind;
+    char rest[207];  // the other fields, as long as in the message
+};
+static_assert(sizeof(Wide) == 272);
+
+/// Input of both: the same events as messages and as structs.
+struct Input {
+    std::vector<std::shared_ptr<const MessageBlock>> blocks;
+    std::vector<Wide> events;
+    std::size_t passing = 0;
+};
+
+Input make_input(std::size_t count) {
+    Input input;
+    input.events.resize(count);
+    flatbuffers::FlatBufferBuilder builder(512);
+    std::uint64_t random = 42;
+    const auto next = [&random] {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        return random >> 33;
+    };
+    std::size_t id = 0;
+    for (std::size_t first = 0; first < count; first += kBlockEvents) {
+        auto block = std::make_shared<MessageBlock>();
+        auto bytes = std::make_shared<std::string>();  // shared: the block's keeper
+        std::vector<std::pair<std::size_t, std::size_t>> places;
+        for (std::size_t i = first; i < std::min(first + kBlockEvents, count); ++i) {
+            Wide& event = input.events[i];
+            event.kind = kKinds[next() % 8];
+            const bool passes = event.kind >= 4 && event.kind <= 6;
+            input.passing += passes ? 1 : 0;
+            // One event in a hundred is a retry of a recent one.
+            const bool retry = passes && id > 1000 && next() % 100 == 0;
+            if (retry) {
+                std::size_t back = i;
+                do {
+                    --back;
+                } while (input.events[back].kind < 4 || input.events[back].kind > 6);
+                event = input.events[back];
+            } else {
+                const std::size_t number = passes ? id++ % kIds : kIds + i;
+                fmt::format_to_n(event.event_id, sizeof event.event_id, "MES-{:015}", number);
+                event.event_id[19] = 0;
+                fmt::format_to_n(event.order_id, sizeof event.order_id, "PO-{:08}", next() % kOrders);
+                event.order_id[11] = 0;
+                event.event_time = kStart + static_cast<Timestamp>(i) * 40 * kMicrosecond;
+                event.recorded_time = event.event_time + kSecond;
+                event.quantity = static_cast<std::int64_t>(next() % 10'000'000);
+            }
+            builder.Clear();
+            const auto event_id = builder.CreateString(event.event_id, 19);
+            const auto order = builder.CreateString(event.order_id, 11);
+            const auto plant = builder.CreateString("P100");
+            const auto area = builder.CreateString("assembly");
+            const auto work_center = builder.CreateString("WC-0042");
+            const auto operation = builder.CreateString("0010");
+            const auto material = builder.CreateString("FG-PUMP-7000");
+            const auto revision = builder.CreateString("C");
+            const auto lot = builder.CreateString("L0000042");
+            const auto unit = builder.CreateString("pc");
+            const auto status = builder.CreateString("ok");
+            const auto reason = builder.CreateString("none");
+            const auto who = builder.CreateString("op-7");
+            EventBuilder out(builder);
+            out.add_event_time(event.event_time);
+            out.add_recorded_time(event.recorded_time);
+            out.add_quantity(event.quantity);
+            out.add_value(20.5);
+            out.add_event_id(event_id);
+            out.add_plant(plant);
+            out.add_area(area);
+            out.add_work_center(work_center);
+            out.add_order_id(order);
+            out.add_operation(operation);
+            out.add_material(material);
+            out.add_revision(revision);
+            out.add_lot(lot);
+            out.add_unit(unit);
+            out.add_status(status);
+            out.add_reason(reason);
+            out.add_operator_id(who);
+            out.add_kind(static_cast<EventKind>(event.kind));
+            builder.Finish(out.Finish());
+            places.emplace_back(bytes->size(), builder.GetSize());
+            bytes->append(reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize());
+        }
+        for (std::size_t i = 0; i < places.size(); ++i) {
+            Message message;
+            message.data = std::string_view(*bytes).substr(places[i].first, places[i].second);
+            message.sequence = first + i + 1;
+            block->messages.push_back(message);
+        }
+        block->size_bytes = bytes->size();
+        block->keep = bytes;
+        input.blocks.push_back(std::move(block));
+    }
+    return input;
+}
+
+const char* const kConfig = R"(
+pipeline: chain
+sources:
+  floor:
+    generator: {}
+    schema: SCHEMA
+    id: event_id
+    time: { event: event_time, recorded: recorded_time, out_of_order: 1s, future: 10m }
+steps:
+  - filter: kept
+    drop: { not_posted: '!(kind in ["produced", "consumed", "scrapped"])' }
+  - dedup: once
+    by: event_id
+    same: [kind, event_time, order_id, quantity, unit]
+    horizon: 48h
+postings:
+  moved:
+    by: [order_id]
+    window: { tumbling: 60s }
+    lateness: 1s
+    quantity: sum(quantity)
+    unit: unit
+sinks:
+  nowhere: { discard: {} }
+)";
+
+std::unique_ptr<Plan> make_plan() {
+    std::string text = kConfig;
+    text.replace(text.find("SCHEMA"), 6, std::filesystem::absolute(std::string(TAKT_SOURCE_DIR) + "/schemas/event.bfbs").string());
+    Mistakes mistakes;
+    const ConfigNode config = parse_config("chain.yaml", text, mistakes);
+    const Catalog catalog{operator_catalog(), source_catalog(), sink_catalog()};
+    PlannedPipeline planned = plan_pipeline(config, catalog, {}, mistakes);
+    if (!mistakes.empty()) {
+        fmt::print(stderr, "{}\n", mistakes.render());
+        std::exit(1);
+    }
+    return std::move(planned.plan);
+}
+
+struct Answer {
+    std::uint64_t accepted = 0;
+    std::uint64_t duplicates = 0;
+    Int128 quantity = 0;
+    std::uint64_t postings = 0;
+    bool operator==(const Answer&) const = default;
+};
+
+Answer run_chain(const Plan& plan, const Input& input, std::uint32_t lanes = 1, std::uint32_t threads = 1) {
+    Answer answer;
+    Core::Options options;
+    options.lanes = lanes;
+    options.threads = threads;
+    Core core(plan, options, [&](EpochResult&& epoch) {
+        for (std::size_t code = 0; code < epoch.outcomes.size(); ++code) {
+            const OutcomeKind kind = plan.outcomes.at(static_cast<OutcomeCode>(code)).kind;
+            if (kind == OutcomeKind::accepted) answer.accepted += epoch.outcomes[code];
+            if (kind == OutcomeKind::duplicate) answer.duplicates += epoch.outcomes[code];
+        }
+        for (const Posting& posting : epoch.postings) answer.quantity += posting.quantity;
+        answer.postings += epoch.postings.size();
+    });
+    std::size_t since_cut = 0;
+    for (const auto& block : input.blocks) {
+        core.feed(0, block);
+        // One epoch for each 100 ms at four million events a second.
+        if ((since_cut += block->messages.size()) >= 400'000) {
+            core.cut({});
+            since_cut = 0;
+        }
+    }
+    CutOptions last;
+    last.ended = {0};
+    last.flush = true;
+    core.cut(last);
+    core.drain();
+    return answer;
+}
+
+/// The limit: an open-addressing set of 64-bit hashes, a table of orders for each window.
+Answer run_limit(const Input& input) {
+    Answer answer;
+    constexpr std::size_t kSlots = std::size_t{1} << 21;
+    std::vector<std::uint64_t> ids(kSlots);
+    struct Order {
+        char name[12];
+        std::int64_t window;
+        Int128 sum;
+        bool used;
+    };
+    constexpr std::size_t kOrderSlots = std::size_t{1} << 15;
+    std::vector<Order> orders(kOrderSlots);
+    for (const Wide& event : input.events) {
+        if (event.kind < 4 || event.kind > 6) continue;
+        const std::uint64_t id = hash64({event.event_id, 19}) | 1;
+        std::size_t slot = id >> 43;
+        while (ids[slot] != 0 && ids[slot] != id) slot = (slot + 1) % kSlots;
+        if (ids[slot] == id) {
+            ++answer.duplicates;
+            continue;
+        }
+        ids[slot] = id;
+        ++answer.accepted;
+        const std::int64_t window = event.event_time / (60 * kSecond);
+        std::size_t at = hash64({event.order_id, 11}) % kOrderSlots;
+        while (orders[at].used && std::memcmp(orders[at].name, event.order_id, 12) != 0) at = (at + 1) % kOrderSlots;
+        Order& order = orders[at];
+        if (!order.used) {
+            std::memcpy(order.name, event.order_id, 12);
+            order.used = true;
+            order.window = window;
+        }
+        if (order.window != window) {
+            answer.quantity += order.sum;
+            ++answer.postings;
+            order.window = window;
+            order.sum = 0;
+        }
+        order.sum += event.quantity;
+    }
+    for (const Order& order : orders) {
+        if (!order.used) continue;
+        answer.quantity += order.sum;
+        ++answer.postings;
+    }
+    return answer;
+}
+
+const Input& input() {
+    // 2.6 million events hold a million ids that pass.
+    static const Input made = make_input(std::getenv("TAKT_BENCH_QUICK") && *std::getenv("TAKT_BENCH_QUICK") ? 1'000'000 : 2'600'000);
+    return made;
+}
+
+void same_answer(benchmark::State& state, const Answer& chain, const Answer& limit) {
+    const bool same = chain.accepted == limit.accepted && chain.duplicates == limit.duplicates && chain.quantity == limit.quantity;
+    if (!same) {
+        state.SkipWithError(fmt::format("the answers differ: accepted {} and {}, duplicates {} and {}", chain.accepted, limit.accepted,
+                                        chain.duplicates, limit.duplicates).c_str());
+    }
+}
+
+void limit_wide(benchmark::State& state) {
+    const Input& events = input();
+    for (auto _ : state) benchmark::DoNotOptimize(run_limit(events));
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * events.events.size()));
+}
+
+void chain_wide(benchmark::State& state) {
+    const Input& events = input();
+    const auto plan = make_plan();
+    const Answer limit = run_limit(events);
+    same_answer(state, run_chain(*plan, events), limit);
+    for (auto _ : state) benchmark::DoNotOptimize(run_chain(*plan, events));
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * events.events.size()));
+    state.SetLabel("baseline=limit.wide goal=4000000");
+}
+
+}  // namespace
+}  // namespace takt
+
+BENCHMARK(takt::limit_wide)->Name("limit.wide")->Unit(benchmark::kMillisecond);
+BENCHMARK(takt::chain_wide)->Name("chain.wide")->Unit(benchmark::kMillisecond);
+BENCHMARK_MAIN();
