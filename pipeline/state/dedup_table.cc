@@ -1,6 +1,7 @@
 #include "pipeline/state/dedup_table.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <tuple>
 
@@ -12,15 +13,15 @@ namespace {
 constexpr Duration kReanchorAfter = Duration{1} << 54;  // 208 days
 constexpr Duration kBeforeFirst = Duration{1} << 55;
 /// Rewrite a swept segment when one in this many of its ids is forgotten.
-constexpr std::uint32_t kForgottenShare = 8;
+constexpr std::uint32_t kForgottenShare = 6;
 
 /// 70 % full.
 std::uint64_t slots_for(std::uint64_t ids) {
     return (ids * 10 + 6) / 7;
 }
-/// 80 % full.
+/// 87.5 % full.
 std::uint32_t most_ids(std::uint64_t slots) {
-    return static_cast<std::uint32_t>(slots * 4 / 5);
+    return static_cast<std::uint32_t>(slots * 7 / 8);
 }
 
 }  // namespace
@@ -69,23 +70,23 @@ bool DedupTable::remember(const Hash128& id, std::uint64_t content, Timestamp ti
     for (std::size_t bucket = segment.buckets == 0 ? 0 : segment.home(bits); segment.buckets > 0;
          bucket = segment.after(bucket)) {
         Slot* slots = &segment.slots[bucket * kBucketSlots];
-        for (std::size_t i = 0; i < kBucketSlots; ++i) {
-            if (slots[i].fingerprint() == 0) {
-                if (segment.held == segment.limit || (options_.max_ids > 0 && size() >= options_.max_ids)) {
-                    if (!make_room(oldest)) return false;
-                    insert(segment, slot, first_kept);
-                    return true;
-                }
-                slots[i] = slot;
-                ++segment.held;
-                ++size_;
-                return true;
-            }
-            if (since_anchor(slots[i]) < first_kept) {
-                slots[i] = slot;
-                return true;
-            }
+        unsigned free = 0;
+        unsigned forgotten = 0;
+        for (unsigned i = 0; i < kBucketSlots; ++i) {
+            const bool is_free = slots[i].fingerprint() == 0;
+            free |= unsigned{is_free} << i;
+            forgotten |= unsigned{!is_free && since_anchor(slots[i]) < first_kept} << i;
         }
+        if (forgotten != 0) {
+            slots[std::countr_zero(forgotten)] = slot;
+            return true;
+        }
+        if (free == 0) continue;
+        if (segment.held == segment.limit || (options_.max_ids > 0 && size() >= options_.max_ids)) break;
+        slots[std::countr_zero(free)] = slot;
+        ++segment.held;
+        ++size_;
+        return true;
     }
     if (!make_room(oldest)) return false;
     insert(segment, slot, first_kept);
@@ -140,9 +141,13 @@ void DedupTable::rewrite(Segment& segment, std::uint64_t oldest, std::uint32_t f
         fresh.slots.reset(static_cast<Slot*>(std::aligned_alloc(64, slots * sizeof(Slot))));
         CHECK(fresh.slots != nullptr);
         std::memset(static_cast<void*>(fresh.slots.get()), 0, slots * sizeof(Slot));
+        filled_.assign(fresh.buckets, 0);
         for (std::size_t i = 0; i < segment.buckets * kBucketSlots; ++i) {
             const Slot& slot = segment.slots[i];
-            if (slot.fingerprint() != 0 && since_anchor(slot) >= oldest) *fresh.put(slot) = slot;
+            if (slot.fingerprint() == 0 || since_anchor(slot) < oldest) continue;
+            std::size_t bucket = fresh.home(slot.fingerprint());
+            while (filled_[bucket] == kBucketSlots) bucket = fresh.after(bucket);
+            fresh.slots[bucket * kBucketSlots + filled_[bucket]++] = slot;
         }
     }
     segment = std::move(fresh);

@@ -26,7 +26,7 @@ namespace takt {
 /// as if it had never been there, whether it was swept or not. No answer depends on when, or how often, `sweep` was
 /// called.
 ///
-/// Each key group has an open-addressed array of buckets, four ids to a cache line, filled to between 70 and 80 %; it
+/// Each key group has an open-addressed array of buckets, four ids to a cache line, filled to between 70 and 87 %; it
 /// is rewritten in order when it is full, with what is forgotten left out. Not thread-safe: one lane owns it.
 class DedupTable {
   public:
@@ -42,7 +42,9 @@ class DedupTable {
     /// Brings the cache lines of this id near. Call it for a batch of rows, then find/remember each.
     void prefetch(const Hash128& id) const {
         const Segment& segment = segments_[key_group(id.high)];
-        if (segment.buckets > 0) __builtin_prefetch(&segment.slots[segment.home(fingerprint(id)) * kBucketSlots]);
+        if (segment.buckets == 0) return;
+        const std::size_t home = segment.home(fingerprint(id));
+        __builtin_prefetch(&segment.slots[home * kBucketSlots]);
     }
 
     /// What is known of the id; does not change the table. `oldest` = watermark - horizon: entries with time < oldest
@@ -131,6 +133,7 @@ class DedupTable {
     void move_anchor(Timestamp to);
 
     Options options_;
+    std::vector<std::uint8_t> filled_;  ///< of a bucket, while a segment is rewritten
     std::array<Segment, kKeyGroups> segments_{};
     std::uint64_t size_ = 0;  ///< in the segments
     std::uint32_t next_swept_ = 0;
