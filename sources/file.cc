@@ -128,8 +128,6 @@ FileSource::~FileSource() = default;
 OptionTable<FileSource::Options> FileSource::options() {
     OptionTable<Options> table;
     table.required("path", &Options::path, "files or patterns, read one after another");
-    table.optional("delimiter", &Options::delimiter, "between the fields of delimited text, for example \"\\t\"");
-    table.optional("header", &Options::header, "the first record of each file names the columns");
     table.optional("follow", &Options::follow, "at the end of the last file, wait for more");
     table.optional("max_record", &Options::max_record_bytes, "longer records are dead letters")
         .from(SizeBytes{1024})

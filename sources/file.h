@@ -39,7 +39,7 @@ class FileSource final : public Source {
         bool follow = false;
         SizeBytes max_record_bytes{1 << 20};
     };
-    /// Without `framing`, which the section's `format` decides.
+    /// Without `framing`, `delimiter` and `header`, which the section's `format` decides.
     static OptionTable<Options> options();
 
     explicit FileSource(Options options, Clock& clock = system_clock());

@@ -1,0 +1,166 @@
+#include "sources/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sources/file.h"
+#include "sources/formats.h"
+#include "sources/generator.h"
+#include "sources/jetstream.h"
+#include "sources/nats.h"
+
+namespace takt {
+namespace {
+
+using Kind = EventFormat::Kind;
+
+bool ends_with(const std::string& text, std::string_view end) {
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+void resolve(const ConfigNode& node, std::string& path) {
+    path = resolve_path(node, path);
+}
+
+// What a connector makes of its options besides the format. Each says the format that is meant when none is written,
+// and takes from the format what it must know itself; false after a mistake.
+
+template <typename Options>
+void resolve_nats_files(const ConfigNode& node, Options& options) {
+    for (std::string* path :
+         {&options.nkey_seed, &options.credentials, &options.tls_ca, &options.tls_certificate, &options.tls_key}) {
+        resolve(node, *path);
+    }
+}
+
+Kind fallback_format(const JetStreamSource::Options&) {
+    return Kind::flatbuffers;
+}
+Kind fallback_format(const NatsSource::Options&) {
+    return Kind::flatbuffers;
+}
+Kind fallback_format(const GeneratorSource::Options&) {
+    return Kind::flatbuffers;
+}
+Kind fallback_format(const FileSource::Options& options) {
+    const auto all = [&](std::string_view end) {
+        return !options.path.empty() && std::all_of(options.path.begin(), options.path.end(),
+                                                    [&](const std::string& path) { return ends_with(path, end); });
+    };
+    if (all(".jsonl") || all(".json")) return Kind::json;
+    return all(".csv") ? Kind::delimited : Kind::flatbuffers;
+}
+
+/// Messages have no header of their own.
+bool refuse_header(const std::string& what, const EventFormat& format, const ConfigNode& section, Mistakes& mistakes) {
+    if (format.kind != Kind::delimited || !format.header) return true;
+    mistakes.add(section.find("format")->place, "C335",
+                 fmt::format("{}: a message holds no header that names the columns", what),
+                 "write 'header: false', and each 'column' by its place");
+    return false;
+}
+
+bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
+             JetStreamSource::Options& options, Mistakes& mistakes) {
+    resolve_nats_files(node, options);
+    return refuse_header(what, format, section, mistakes);
+}
+
+bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
+             NatsSource::Options& options, Mistakes& mistakes) {
+    resolve_nats_files(node, options);
+    return refuse_header(what, format, section, mistakes);
+}
+
+bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
+             GeneratorSource::Options& options, Mistakes& mistakes) {
+    resolve(node, options.mes_log);
+    options.json = format.kind == Kind::json;
+    if (format.kind != Kind::delimited) return true;
+    mistakes.add(section.find("format")->place, "C335",
+                 fmt::format("{}: a generator writes flatbuffers or json", what));
+    return false;
+}
+
+bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode&, EventFormat& format,
+             FileSource::Options& options, Mistakes& mistakes) {
+    for (std::string& path : options.path) resolve(node, path);
+    switch (format.kind) {
+        case Kind::flatbuffers:
+            options.framing = RecordFraming::size_prefixed;
+            format.framing = DecoderOptions::Framing::single;  // the file's framing is off when a record arrives
+            return true;
+        case Kind::json:
+            options.framing = RecordFraming::lines;
+            return true;
+        case Kind::delimited:
+            break;
+    }
+    options.framing = format.delimited.quotes ? RecordFraming::delimited : RecordFraming::lines;
+    options.delimiter = std::string(1, format.delimited.delimiter);
+    options.header = format.header;
+    if (!format.header) return true;
+    Result<std::string> header = FileSource::read_header(options);
+    if (!header) {
+        mistakes.add(
+            node.place, "C336",
+            fmt::format("{}: the header that names the columns cannot be read: {}", what, header.error().message));
+        return false;
+    }
+    format.delimited.header = std::move(*header);
+    return true;
+}
+
+template <typename Connector>
+class ConnectorType final : public SourceType {
+  public:
+    ConnectorType(std::string_view name, std::string_view help) : name_(name), help_(help) {}
+
+    std::string_view name() const override { return name_; }
+    std::string_view help() const override { return help_; }
+    OptionDocs docs() const override { return Connector::options().describe(); }
+
+    std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode& node, const ConfigNode& section,
+                                    Mistakes& mistakes) const override {
+        const std::string what = fmt::format("source '{}' ({})", source_name, name_);
+        typename Connector::Options options;
+        const bool readable = Connector::options().read(node, what, options, mistakes);
+        auto format = read_format(what, section, fallback_format(options), mistakes);
+        if (!readable || !format || !prepare(what, node, section, *format, options, mistakes)) return std::nullopt;
+        if (Status good = check_format(*format); !good) {
+            const ConfigNode* written = section.find("format");
+            mistakes.add(written ? written->place : section.place, good.error().code,
+                         fmt::format("{}: {}", what, good.error().message));
+            return std::nullopt;
+        }
+        SourceDraft draft;
+        draft.schema = format->schema;
+        draft.make_decoder = [format = *format](const Layout& layout, std::uint32_t source) {
+            // The layout is a part of the schema, for all of which check_format made a decoder.
+            return make_decoder(format, layout, source).value();
+        };
+        draft.make = [options]() -> Result<std::unique_ptr<Source>> {
+            return std::unique_ptr<Source>(std::make_unique<Connector>(options));
+        };
+        return draft;
+    }
+
+  private:
+    std::string_view name_;
+    std::string_view help_;
+};
+
+}  // namespace
+
+const std::vector<const SourceType*>& source_catalog() {
+    static const ConnectorType<JetStreamSource> jetstream("jetstream",
+                                                          "a NATS JetStream stream, from the first or any message on");
+    static const ConnectorType<NatsSource> nats("nats", "a core NATS subject, alone or in a queue group; at most once");
+    static const ConnectorType<FileSource> file("file", "recorded events: JSON lines, CSV and TSV, FlatBuffers");
+    static const ConnectorType<GeneratorSource> generator("generator", "a simulated plant in the same process");
+    static const std::vector<const SourceType*> all = {&jetstream, &nats, &file, &generator};
+    return all;
+}
+
+}  // namespace takt
