@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace takt {
+
+/// A table of texts for people and programs: what `takt ledger` shows.
+struct ReportTable {
+    enum class Align : std::uint8_t { left, right, decimal };  ///< decimal: the points stand below each other
+    struct ColumnHead {
+        std::string name;
+        Align align = Align::left;
+    };
+    std::vector<ColumnHead> columns;
+    std::vector<std::vector<std::string>> rows;  ///< as many cells as columns; empty: absent
+
+    /// Aligned, with a header and a line below it; widths in characters, line ends and controls shown as '?'. Ends with
+    /// a newline.
+    std::string text() const;
+    /// RFC 4180 with header.
+    std::string csv() const;
+    /// An array of objects, one a line; every value is a string, absent ones are left out. Ends with a newline.
+    std::string json() const;
+};
+
+}  // namespace takt

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "pipeline/config/option_table.h"
+#include "pipeline/plan/sink.h"
+
+namespace takt {
+
+/// The embedded ledger: postings, dead letters and outcome counts in an SQLite file (docs/reference/ledger.md).
+///
+/// Effect:   a posting is a row, by its idempotency key; each `deliver`, `keep` and `summarize` is one transaction.
+/// Accepted
+///           postings are on disk when `deliver` returns, as far as `synchronous` says. The reference is the row's id.
+/// Refuses:  IDEMPOTENCY_CONFLICT same key, other payload hash; OUT_OF_RANGE a quantity or amount (difference, not
+///           cumulative) beyond 64 bits, which SQL could not sum exactly.
+/// Errors:   C620 the file cannot be opened or is no database; C621 no ledger of this version; E620 busy, disk full or
+///           broken; F620 damaged. After an error nothing of that call has taken effect.
+/// Readers:  any number, while it is written (write-ahead log).
+class SqliteSink final : public Sink {
+  public:
+    enum class Synchronous : std::uint8_t { full, normal, off };
+    struct Options {
+        std::string path;
+        Synchronous synchronous = Synchronous::full;
+        std::chrono::nanoseconds busy = std::chrono::seconds(5);
+    };
+    static OptionTable<Options> options();
+
+    /// `pipeline` stands beside dead letters and outcomes.
+    SqliteSink(Options options, std::string pipeline);
+    ~SqliteSink() override;
+
+    Status open() override;
+    Result<std::vector<Delivery>> deliver(std::span<const Posting> postings) override;
+    Status keep(std::span<const DeadLetter> dead_letters) override;
+    Status summarize(std::span<const OutcomeCount> counts) override;
+    Status finish() override;
+    std::string describe() const override;
+
+  private:
+    struct Connection;
+
+    /// Runs `body` in a transaction; takes all of it back where it fails.
+    template <typename Body>
+    Status transaction(Body&& body);
+    Status insert(const Posting& posting, Delivery& delivery);
+    Status insert_lines(const Posting& posting, std::int64_t id);
+    Status compare(const Posting& posting, Delivery& delivery);
+
+    const Options options_;
+    const std::string pipeline_;
+    std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace takt

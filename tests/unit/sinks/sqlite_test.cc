@@ -1,0 +1,208 @@
+#include "sinks/sqlite.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sinks/sqlite_database.h"
+#include "tests/unit/sinks/sample_posting.h"
+
+namespace takt {
+namespace {
+
+using sample::deliver_one;
+using sample::Folder;
+using sample::goods_receipt;
+using testing::HasSubstr;
+
+std::unique_ptr<SqliteSink> open_ledger(const std::string& path) {
+    auto sink = std::make_unique<SqliteSink>(
+        SqliteSink::Options{.path = path, .synchronous = SqliteSink::Synchronous::off}, "plant_to_ledger");
+    EXPECT_TRUE(sink->open().ok());
+    return sink;
+}
+
+/// First column of the first row, as text.
+std::string ask(const std::string& path, const std::string& sql) {
+    auto database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
+    if (!database.ok()) return database.error().text();
+    auto statement = database->prepare(sql);
+    if (!statement.ok()) return statement.error().text();
+    return statement->step() == SQLITE_ROW ? std::string(statement->text(0)) : "nothing";
+}
+
+TEST(SqliteSink, APostingIsARowWithItsLinesAndKeyFields) {
+    const Folder folder;
+    SqliteSink sink({.path = folder / "sub/ledger.db"}, "plant_to_ledger");
+    ASSERT_TRUE(sink.open().ok());
+    const Sink::Delivery delivery = deliver_one(sink, goods_receipt("a", 1'500'000, -1234));
+    EXPECT_EQ(delivery.state, Sink::State::accepted);
+    EXPECT_EQ(delivery.reference, "1");
+    const std::string path = folder / "sub/ledger.db";
+    EXPECT_EQ(
+        ask(path,
+            "SELECT quantity || ' ' || unit || ' ' || amount || ' ' || currency || ' ' || window_start FROM posting"),
+        "1.500000 pcs -12.34 EUR 2026-05-12T04:00:00Z");
+    EXPECT_EQ(
+        ask(path, "SELECT group_concat(side || account || amount || coalesce(cost_center, '-')) FROM posting_line"),
+        "debit130000-12.34-,credit895000-12.34CC-1");
+    EXPECT_EQ(ask(path, "SELECT count(*) FROM posting_key"), "3") << "absent key fields have no row";
+    EXPECT_EQ(ask(path, "SELECT key_fields FROM posting"),
+              R"({"plant":"P100","order_id":"PO-1","material":"FG-PUMP"})");
+}
+
+TEST(SqliteSink, ARepeatTakesNoEffectAlsoAfterReopening) {
+    const Folder folder;
+    const Posting posting = goods_receipt("a", 1'000'000, 100);
+    {
+        const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+        SqliteSink& sink = *owned;
+        EXPECT_EQ(deliver_one(sink, posting).reference, "1");
+        const std::vector<Posting> twice{posting, goods_receipt("b", 1, 1), posting};
+        const auto deliveries = sink.deliver(twice);
+        ASSERT_TRUE(deliveries.ok());
+        EXPECT_EQ(deliveries->at(0).reference, "1");
+        EXPECT_EQ(deliveries->at(2).state, Sink::State::accepted);
+    }  // no finish: as after a crash
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    EXPECT_EQ(deliver_one(sink, posting).reference, "1");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "2");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting_line"), "4");
+}
+
+TEST(SqliteSink, TheSameKeyWithAnotherPayloadIsRefusedAndChangesNothing) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    EXPECT_EQ(deliver_one(sink, goods_receipt("a", 1'000'000, 100)).state, Sink::State::accepted);
+    const Sink::Delivery delivery = deliver_one(sink, goods_receipt("a", 1'000'000, 999));
+    EXPECT_EQ(delivery.state, Sink::State::refused);
+    EXPECT_EQ(delivery.reason, "IDEMPOTENCY_CONFLICT");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT group_concat(amount) FROM posting"), "1.00");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting_line"), "2");
+}
+
+TEST(SqliteSink, WhatSqlCannotSumExactlyIsRefused) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    Posting posting = goods_receipt("a", INT64_MAX, INT64_MAX);
+    EXPECT_EQ(deliver_one(sink, posting).state, Sink::State::accepted);
+    EXPECT_EQ(ask(folder / "l.db", "SELECT quantity FROM posting"), "9223372036854.775807");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT debit FROM v_balance"), "92233720368547758.07");
+    posting = goods_receipt("b", 1, 1);
+    posting.amount = Int128{INT64_MAX} + 1;
+    const Sink::Delivery delivery = deliver_one(sink, posting);
+    EXPECT_EQ(delivery.state, Sink::State::refused);
+    EXPECT_EQ(delivery.reason, "OUT_OF_RANGE");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "1");
+}
+
+TEST(SqliteSink, APostingWithoutAmountHasNoAmountInAnyForm) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    Posting posting = goods_receipt("a", 5, 0);
+    posting.has_amount = false;
+    posting.has_quantity = false;
+    posting.lines.clear();
+    posting.window_start = posting.window_end = std::nullopt;
+    EXPECT_EQ(deliver_one(sink, posting).state, Sink::State::accepted);
+    EXPECT_EQ(ask(folder / "l.db",
+                  "SELECT coalesce(quantity, quantity_units, amount, amount_cumulative, amount_units, window_start, "
+                  "'none') FROM posting"),
+              "none");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT coalesce(quantity, amount, 'none') FROM v_posting_net"), "none");
+}
+
+TEST(SqliteSink, ViewsShowNetPanesAndBalancesExactly) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    Posting second = goods_receipt("a2", -300'000, -5);
+    second.revision = 2;
+    EXPECT_EQ(deliver_one(sink, goods_receipt("a1", 1'000'000, 10)).state, Sink::State::accepted);
+    EXPECT_EQ(deliver_one(sink, second).state, Sink::State::accepted);
+    EXPECT_EQ(ask(folder / "l.db",
+                  "SELECT quantity || ' ' || amount || ' ' || revisions || ' ' || events FROM v_posting_net"),
+              "0.700000 0.05 2 6");
+    EXPECT_EQ(ask(folder / "l.db",
+                  "SELECT group_concat(account || ' ' || debit || ' ' || credit || ' ' || balance) FROM v_balance"),
+              "130000 0.05 0.00 0.05,895000 0.00 0.05 -0.05");
+}
+
+TEST(SqliteSink, DeadLettersAreKeptOnceWithTheirBytes) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    const std::vector<DeadLetter> letters{sample::dead_letter(1, "DECODE", std::string("\0\xFF", 2)),
+                                          sample::dead_letter(2, "TOO_LATE")};
+    ASSERT_TRUE(sink.keep(letters).ok());
+    ASSERT_TRUE(sink.keep(letters).ok());
+    EXPECT_EQ(ask(folder / "l.db", "SELECT group_concat(reason || hex(bytes)) FROM dead_letter"),
+              "DECODE00FF,TOO_LATE7B7D");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count FROM v_dead_letter_count WHERE reason = 'DECODE'"), "1");
+}
+
+TEST(SqliteSink, ASummaryReplacesTheOneBefore) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    ASSERT_TRUE(sink.summarize(std::vector<Sink::OutcomeCount>{{"accepted", "", 1}, {"filtered", "x", 2}}).ok());
+    ASSERT_TRUE(sink.summarize(std::vector<Sink::OutcomeCount>{{"accepted", "", 5}}).ok());
+    EXPECT_EQ(ask(folder / "l.db", "SELECT group_concat(outcome || rule || count) FROM outcome"), "accepted5");
+}
+
+TEST(SqliteSink, AFailureTakesTheWholeCallBack) {
+    const Folder folder;
+    const std::unique_ptr<SqliteSink> owned = open_ledger(folder / "l.db");
+    SqliteSink& sink = *owned;
+    auto other = SqliteDatabase::open(folder / "l.db", SqliteDatabase::Mode::read_write);
+    ASSERT_TRUE(other.ok());
+    ASSERT_TRUE(other
+                    ->run("CREATE TRIGGER full BEFORE INSERT ON posting WHEN NEW.amount_units = 3 BEGIN SELECT "
+                          "raise(FAIL, 'no'); END")
+                    .ok());
+    const std::vector<Posting> postings{goods_receipt("a", 1, 1), goods_receipt("b", 1, 3)};
+    EXPECT_FALSE(sink.deliver(postings).ok());
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "0");
+    EXPECT_EQ(deliver_one(sink, postings[0]).state, Sink::State::accepted) << "the sink goes on";
+}
+
+TEST(SqliteSink, ABusyLedgerIsTriedAgain) {
+    const Folder folder;
+    SqliteSink sink({.path = folder / "l.db", .busy = std::chrono::milliseconds(1)}, "p");
+    ASSERT_TRUE(sink.open().ok());
+    auto other = SqliteDatabase::open(folder / "l.db", SqliteDatabase::Mode::read_write);
+    ASSERT_TRUE(other->run("BEGIN IMMEDIATE").ok());
+    EXPECT_THAT(deliver_one(sink, goods_receipt("a", 1, 1)).reason, HasSubstr("E620"));
+    ASSERT_TRUE(other->run("ROLLBACK").ok());
+    EXPECT_EQ(deliver_one(sink, goods_receipt("a", 1, 1)).state, Sink::State::accepted);
+}
+
+TEST(SqliteSink, AnotherDatabaseIsNotTouched) {
+    const Folder folder;
+    {
+        auto other = SqliteDatabase::open(folder / "other.db", SqliteDatabase::Mode::read_write);
+        ASSERT_TRUE(other->run("CREATE TABLE x (y)").ok());
+    }
+    SqliteSink sink({.path = folder / "other.db"}, "p");
+    const Status status = sink.open();
+    ASSERT_FALSE(status.ok());
+    EXPECT_THAT(status.error().text(), HasSubstr("C621"));
+    EXPECT_EQ(ask(folder / "other.db", "SELECT count(*) FROM sqlite_schema"), "1");
+
+    std::ofstream(folder / "text.db")
+        << "this is no database, but long enough to look like one ......................................";
+    SqliteSink text({.path = folder / "text.db"}, "p");
+    EXPECT_THAT(text.open().error().text(), HasSubstr("C620"));
+
+    open_ledger(folder / "newer.db").reset();
+    auto newer = SqliteDatabase::open(folder / "newer.db", SqliteDatabase::Mode::read_write);
+    ASSERT_TRUE(newer->run("PRAGMA user_version = 99").ok());
+    SqliteSink old({.path = folder / "newer.db"}, "p");
+    EXPECT_THAT(old.open().error().text(), HasSubstr("version 99"));
+}
+
+}  // namespace
+}  // namespace takt
