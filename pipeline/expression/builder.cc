@@ -104,21 +104,24 @@ class LogicNode final : public Program::Node {
         const Reader<std::uint8_t> left_values(left);
         Selection& open = own.first;
         open.resize(rows.size());
+        Row* const open_to = open.data();
         std::size_t open_rows = 0;
+        const std::uint8_t decides = decides_;
         if (left.errors == nullptr) {
-            for (const Row row : rows) {
-                values[row] = left_values[row];
-                open.data()[open_rows] = row;
-                open_rows += values[row] != decides_ ? 1 : 0;
-            }
+            for_each_row(rows, [&, values, open_to](Row row) {
+                const std::uint8_t value = left_values[row];
+                values[row] = value;
+                open_to[open_rows] = row;
+                open_rows += value ^ decides;
+            });
         } else {
             std::size_t error = 0;
             for (const Row row : rows) {
                 while (error < left.errors->size() && (*left.errors)[error].first < row) ++error;
                 const bool failed = error < left.errors->size() && (*left.errors)[error].first == row;
-                values[row] = failed ? !decides_ : left_values[row];
-                open.data()[open_rows] = row;
-                open_rows += values[row] != decides_ ? 1 : 0;
+                values[row] = failed ? !decides : left_values[row];
+                open_to[open_rows] = row;
+                open_rows += values[row] != decides ? 1 : 0;
             }
         }
         open.resize(open_rows);
@@ -130,7 +133,7 @@ class LogicNode final : public Program::Node {
         const Values right = right_->evaluate(frame, open, nullptr);
         const Reader<std::uint8_t> right_values(right);
         if (left_errors.empty() && right.errors == nullptr) {
-            for (const Row row : open) values[row] = right_values[row];
+            for_each_row(open, [values, right_values](Row row) { values[row] = right_values[row]; });
             return {&out, false, nullptr, true};
         }
         settle(open, left_errors, right, right_values, values, own.errors);
@@ -484,8 +487,15 @@ std::string Builder::dotted_name(const Syntax& syntax) {
     return of.empty() ? of : of + "." + syntax.name;
 }
 
+bool Builder::begins_with_variable(const Syntax& syntax) const {
+    if (syntax.kind == Syntax::Kind::select) return begins_with_variable(*syntax.operand);
+    if (syntax.kind != Syntax::Kind::identifier || syntax.absolute) return false;
+    return std::any_of(variables_.begin(), variables_.end(), [&](const Variable& variable) { return variable.name == syntax.name; });
+}
+
 Typed Builder::build_name(const Syntax& syntax, const std::string& name) {
-    for (auto variable = variables_.rbegin(); variable != variables_.rend(); ++variable) {
+    const bool hides = begins_with_variable(syntax);
+    for (auto variable = variables_.rbegin(); hides && variable != variables_.rend(); ++variable) {
         if (variable->name == name) {
             return finish(syntax, std::make_unique<VariableNode>(variable->type, variable->index, depth_ - variable->depth));
         }
@@ -525,7 +535,7 @@ Typed Builder::build_name(const Syntax& syntax, const std::string& name) {
 
 Typed Builder::build_select(const Syntax& syntax) {
     const std::string name = dotted_name(syntax);
-    if (name.empty()) return fail(syntax, "C205", "fields of maps and messages are outside takt's subset of CEL");
+    if (name.empty() || begins_with_variable(syntax)) return fail(syntax, "C205", "fields of maps and messages are outside takt's subset of CEL");
     return build_name(syntax, name);
 }
 
@@ -559,9 +569,10 @@ Typed Builder::build_list(const Syntax& syntax) {
 Typed Builder::build_has(const Syntax& syntax) {
     if (syntax.arguments.size() != 1) return fail(syntax, "C204", "has() takes one column");
     const std::string name = dotted_name(*syntax.arguments[0]);
-    const Scope::Entry* entry = name.empty() ? nullptr : scope_.find(name);
+    const bool is_column = !name.empty() && !begins_with_variable(*syntax.arguments[0]);
+    const Scope::Entry* entry = is_column ? scope_.find(name) : nullptr;
     if (entry == nullptr) {
-        if (name.empty()) return fail(*syntax.arguments[0], "C205", "has() takes a column's name; maps and messages are outside takt's subset of CEL");
+        if (!is_column) return fail(*syntax.arguments[0], "C205", "has() takes a column's name; maps and messages are outside takt's subset of CEL");
         return build_name(*syntax.arguments[0], name);
     }
     slots_.push_back(entry->slot);
@@ -620,7 +631,8 @@ Typed Builder::build_call(const Syntax& syntax) {
     }
     std::string name = syntax.name;
     const bool in_namespace = syntax.operand && syntax.operand->kind == Syntax::Kind::identifier &&
-                              (syntax.operand->name == "math" || syntax.operand->name == "strings") && scope_.find(syntax.operand->name) == nullptr;
+                              (syntax.operand->name == "math" || syntax.operand->name == "strings") && scope_.find(syntax.operand->name) == nullptr &&
+                              !begins_with_variable(*syntax.operand);
     if (in_namespace) name = syntax.operand->name + "." + name;
     if (name == "type" && !syntax.operand) return fail(syntax, "C205", "type() is outside takt's subset of CEL: types are known when the config is loaded");
     Call call{syntax, name, syntax.operand != nullptr && !in_namespace, {}};
@@ -629,9 +641,10 @@ Typed Builder::build_call(const Syntax& syntax) {
         call.arguments.push_back(build(*syntax.operand));
         good = static_cast<bool>(call.arguments.back());
     }
-    // The list of a format holds values of any types: the format reads it itself.
+    // The list of a format holds values of any types: the format reads it itself. So does the list of math.greatest: it is its arguments.
     const bool is_format = call.method && name == "format";
-    for (const auto& argument : syntax.arguments) {
+    const bool of_list = (name == "math.greatest" || name == "math.least") && syntax.arguments.size() == 1 && syntax.arguments[0]->kind == Syntax::Kind::list;
+    for (const auto& argument : of_list ? syntax.arguments[0]->arguments : syntax.arguments) {
         if (is_format) break;
         call.arguments.push_back(build(*argument));
         good = good && call.arguments.back();

@@ -73,6 +73,8 @@ class Builder {
     Typed dispatch(Call& call);
     /// "a.b.c" of a select chain; empty when something else stands in it.
     static std::string dotted_name(const Syntax& syntax);
+    /// Whether a name or select chain begins with a variable of a macro, which hides columns.
+    bool begins_with_variable(const Syntax& syntax) const;
     Typed fold(const Syntax& syntax, NodePointer node);
 
     const Scope& scope_;

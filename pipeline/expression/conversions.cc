@@ -25,11 +25,26 @@ Typed convert(Builder& builder, Builder::Call& call, K result, F function) {
     return builder.finish(call.syntax, fallible<R, A>(of(result), call.take(), function));
 }
 
+/// All of a text as a number; one '+' may stand in front, as one '-' may.
 template <typename T>
-const char* read_integer(T& out, Text text) {
-    const Text digits = !text.empty() && text[0] == '+' ? text.substr(1) : text;
+const char* read_number(T& out, Text text) {
+    const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
+    const Text digits = plus ? text.substr(1) : text;
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), out);
     return read.ec == std::errc() && read.ptr == digits.data() + digits.size() && !digits.empty() ? nullptr : kNotANumber;
+}
+
+/// The double nearest to a decimal.
+double nearest_double(Int128 units, int scale) {
+    constexpr Int128 kExact = Int128{1} << 53;
+    if (units > -kExact && units < kExact && scale <= 22) {
+        // Both are exact as doubles, so that the quotient is rounded once.
+        return static_cast<double>(units) / static_cast<double>(power_of_ten(scale));
+    }
+    const std::string digits = format_decimal(units, scale);
+    double value = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    return value;
 }
 
 Typed to_int(Builder& builder, Builder::Call& call) {
@@ -56,7 +71,7 @@ Typed to_int(Builder& builder, Builder::Call& call) {
                 return nullptr;
             });
         }
-        case K::string: return convert<I, Text>(builder, call, K::int64, [](I& out, Arena&, Text text) { return read_integer(out, text); });
+        case K::string: return convert<I, Text>(builder, call, K::int64, [](I& out, Arena&, Text text) { return read_number(out, text); });
         case K::enumeration: return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I value) { return value; }));
         case K::timestamp:
             return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I time) { return time / kSecond - (time % kSecond < 0 ? 1 : 0); }));
@@ -80,7 +95,7 @@ Typed to_uint(Builder& builder, Builder::Call& call) {
                 out = static_cast<U>(a);
                 return nullptr;
             });
-        case K::string: return convert<U, Text>(builder, call, K::uint64, [](U& out, Arena&, Text text) { return read_integer(out, text); });
+        case K::string: return convert<U, Text>(builder, call, K::uint64, [](U& out, Arena&, Text text) { return read_number(out, text); });
         default: return builder.no_overload(call);
     }
 }
@@ -90,16 +105,12 @@ Typed to_double(Builder& builder, Builder::Call& call) {
         case K::float64: return std::move(call.arguments[0]);
         case K::int64: return builder.finish(call.syntax, pure<double, std::int64_t>(of(K::float64), call.take(), [](std::int64_t a) { return static_cast<double>(a); }));
         case K::uint64: return builder.finish(call.syntax, pure<double, std::uint64_t>(of(K::float64), call.take(), [](std::uint64_t a) { return static_cast<double>(a); }));
-        case K::decimal: {
-            const double divisor = std::pow(10.0, call.arguments[0].type().scale);
-            return builder.finish(call.syntax, pure<double, Int128>(of(K::float64), call.take(), [divisor](Int128 a) { return static_cast<double>(a) / divisor; }));
-        }
+        case K::decimal:
+            return builder.finish(call.syntax, pure<double, Int128>(of(K::float64), call.take(), [scale = static_cast<int>(call.arguments[0].type().scale)](Int128 a) {
+                                      return nearest_double(a, scale);
+                                  }));
         case K::string:
-            return convert<double, Text>(builder, call, K::float64, [](double& out, Arena&, Text text) {
-                const Text digits = !text.empty() && text[0] == '+' ? text.substr(1) : text;
-                const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-                return read.ec == std::errc() && read.ptr == digits.data() + digits.size() && !digits.empty() ? nullptr : kNotANumber;
-            });
+            return convert<double, Text>(builder, call, K::float64, [](double& out, Arena&, Text text) { return read_number(out, text); });
         default: return builder.no_overload(call);
     }
 }

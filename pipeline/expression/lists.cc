@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "pipeline/expression/builder.h"
+#include "pipeline/expression/fixed_text.h"
 #include "pipeline/expression/values.h"
 
 namespace takt::expression {
@@ -111,13 +112,18 @@ Typed in_texts(Builder& builder, Builder::Call& call, std::vector<std::string_vi
     std::vector<NodePointer> value;
     value.push_back(std::move(call.arguments[0].node));
     if (wanted.size() <= 8) {
-        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [wanted](std::string_view v) {
-                                  for (const std::string_view one : wanted) {
-                                      if (one == v) return std::uint8_t{1};
+        // The texts are those of the list's constant, kept as long as the program.
+        std::vector<std::pair<std::uint64_t, std::string_view>> heads;
+        for (const std::string_view one : wanted) heads.push_back({head_of(one), builder.keep(one)});
+        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [heads](std::string_view v) {
+                                  const std::uint64_t head = head_of(v);
+                                  for (const auto& [one_head, one] : heads) {
+                                      if (one_head == head && one.size() == v.size() && (v.size() <= 8 || one == v)) return std::uint8_t{1};
                                   }
                                   return std::uint8_t{0};
                               }));
     }
+    for (std::string_view& one : wanted) one = builder.keep(one);
     std::sort(wanted.begin(), wanted.end());
     return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [wanted](std::string_view v) {
                               return static_cast<std::uint8_t>(std::binary_search(wanted.begin(), wanted.end(), v));

@@ -67,15 +67,7 @@ Typed choose_constant(Builder& builder, Builder::Call& call, bool greatest) {
 Typed build_extreme(Builder& builder, Builder::Call& call, bool greatest) {
     if (call.arguments.empty()) return builder.no_overload(call);
     if (call.arguments.size() == 1 && call.arguments[0].type().is(K::list)) {
-        const Syntax& list = *call.syntax.arguments[0];
-        const K element = call.arguments[0].type().element;
-        if (list.kind != Syntax::Kind::list) return builder.fail(list, "C205", "math.greatest and math.least of a list need one that is written out");
-        if (!is_number(element) && element != K::decimal) return builder.no_overload(call);
-        call.arguments.clear();
-        for (const auto& item : list.arguments) {
-            call.arguments.push_back(builder.build(*item));
-            if (!call.arguments.back()) return std::move(call.arguments.back());
-        }
+        return builder.fail(*call.syntax.arguments[0], "C205", "math.greatest and math.least of a list need one that is written out");
     }
     bool same = true;
     bool constant = true;
@@ -133,7 +125,10 @@ Typed build_abs(Builder& builder, Builder::Call& call) {
     if (call.matches({K::float64})) return of_real(builder, call, [](double a) { return std::fabs(a); });
     if (call.matches({K::decimal})) {
         const Type type = call.arguments[0].type();
-        return builder.finish(call.syntax, pure<Int128, Int128>(type, call.take(), [](Int128 a) { return a < 0 ? -a : a; }));
+        return builder.finish(call.syntax, fallible<Int128, Int128>(type, call.take(), [](Int128& out, Arena&, Int128 a) -> const char* {
+                                  out = a;
+                                  return a < 0 && __builtin_sub_overflow(Int128{0}, a, &out) ? "decimal overflow" : nullptr;
+                              }));
     }
     return wrong_type(builder, call, K::int64);
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,6 +85,52 @@ struct Reader {
     bool constant;
 };
 
+/// Calls `each(row)` for the selected rows. A run of rows without a gap, as an unfiltered batch is, gets a loop that can be vectorised.
+template <typename F>
+inline void for_each_row(const Selection& rows, F&& each) {
+    const std::uint32_t size = rows.size();
+    if (size == 0) return;
+    const Row* const selected = rows.data();
+    const std::uint32_t first = selected[0];
+    if (selected[size - 1] - first + 1 == size) {
+        for (std::uint32_t row = first; row < first + size; ++row) each(static_cast<Row>(row));
+    } else {
+        for (std::uint32_t i = 0; i < size; ++i) each(selected[i]);
+    }
+}
+
+/// Applies `function` to each row's arguments and hands (row, result) to `put`; which arguments are constants is decided outside the loop.
+template <typename... A, typename F, typename Put>
+inline void apply_rows(const Selection& rows, const Values* values, const F& function, const Put& put) {
+    if constexpr (sizeof...(A) == 1) {
+        using A0 = std::tuple_element_t<0, std::tuple<A...>>;
+        const A0* const a = values[0].template data<A0>();
+        if (!values[0].constant) return for_each_row(rows, [&](Row row) { put(row, function(a[row])); });
+    }
+    if constexpr (sizeof...(A) == 2) {
+        using A0 = std::tuple_element_t<0, std::tuple<A...>>;
+        using A1 = std::tuple_element_t<1, std::tuple<A...>>;
+        const A0* const a = values[0].template data<A0>();
+        const A1* const b = values[1].template data<A1>();
+        if (!values[0].constant) {
+            if (values[1].constant) {
+                const A1 fixed = b[0];
+                return for_each_row(rows, [&](Row row) { put(row, function(a[row], fixed)); });
+            }
+            return for_each_row(rows, [&](Row row) { put(row, function(a[row], b[row])); });
+        }
+    }
+    const auto general = [&]<std::size_t... I>(std::index_sequence<I...>) {
+        const std::tuple<Reader<A>...> readers{Reader<A>(values[I])...};
+        for (const Row row : rows) put(row, function(std::get<I>(readers)[row]...));
+    };
+    general(std::index_sequence_for<A...>());
+}
+
+/// What a loop calls: a copy where that is free, since a byte written by the loop might else lie inside the function.
+template <typename F>
+using InLoop = std::conditional_t<std::is_trivially_copyable_v<F> && sizeof(F) <= 64, const F, const F&>;
+
 /// A function of values that cannot fail, row by row. `function(args...)` returns R.
 template <typename R, typename F, typename... A>
 class PureNode final : public Program::Node {
@@ -98,30 +145,13 @@ class PureNode final : public Program::Node {
   private:
     template <std::size_t... I>
     Values run(const Frame& frame, const Selection& rows, Column* target, std::index_sequence<I...>) const {
-        const Values values[] = {arguments_[I]->evaluate(frame, rows, nullptr)...};
+        const std::array<Values, sizeof...(A)> values = {arguments_[I]->evaluate(frame, rows, nullptr)...};
         Errors& errors = scratch(frame).errors;
         errors.clear();
         (merge_errors(errors, values[I].errors), ...);
-        R* out = result_column(frame, target).template values<R>();
-        if constexpr (sizeof...(A) == 2) {
-            using A0 = std::tuple_element_t<0, std::tuple<A...>>;
-            using A1 = std::tuple_element_t<1, std::tuple<A...>>;
-            const A0* a = values[0].template data<A0>();
-            const A1* b = values[1].template data<A1>();
-            if (values[1].constant && !values[0].constant) {
-                const A1 fixed = b[0];
-                for (const Row row : rows) out[row] = function_(a[row], fixed);
-            } else if (!values[1].constant && !values[0].constant) {
-                for (const Row row : rows) out[row] = function_(a[row], b[row]);
-            } else {
-                const Reader<A0> left(values[0]);
-                const Reader<A1> right(values[1]);
-                for (const Row row : rows) out[row] = function_(left[row], right[row]);
-            }
-        } else {
-            const std::tuple<Reader<A>...> readers{Reader<A>(values[I])...};
-            for (const Row row : rows) out[row] = function_(std::get<I>(readers)[row]...);
-        }
+        R* const out = result_column(frame, target).template values<R>();
+        InLoop<F> function = function_;
+        apply_rows<A...>(rows, values.data(), function, [out](Row row, const R& value) { out[row] = value; });
         return {target != nullptr ? target : &scratch(frame).column, false, errors.empty() ? nullptr : &errors, true};
     }
 
@@ -129,7 +159,7 @@ class PureNode final : public Program::Node {
     std::vector<NodePointer> arguments_;
 };
 
-/// A function that may fail: `function(R& out, Arena& strings, args...)` returns null or a static message, and leaves `out` alone then.
+/// A function that may fail: `function(R& out, Arena& strings, args...)` returns null or a static message. It may be called twice for a row.
 template <typename R, typename F, typename... A>
 class FallibleNode final : public Program::Node {
   public:
@@ -141,28 +171,38 @@ class FallibleNode final : public Program::Node {
     }
 
   private:
+    struct Outcome {
+        R value;
+        const char* message;
+    };
+
     template <std::size_t... I>
     Values run(const Frame& frame, const Selection& rows, Column* target, std::index_sequence<I...>) const {
         const std::array<Values, sizeof...(A)> values = {arguments_[I]->evaluate(frame, rows, nullptr)...};
         Errors& errors = scratch(frame).errors;
         errors.clear();
-        Errors before;
-        (merge_errors(before, values[I].errors), ...);
-        R* out = result_column(frame, target).template values<R>();
-        const std::tuple<Reader<A>...> readers{Reader<A>(values[I])...};
-        for (const Row row : rows) {
-            R value{};
-            const char* message = function_(value, *frame.strings, std::get<I>(readers)[row]...);
-            if (message != nullptr) {
-                errors.push_back({row, message});
-                value = R{};
-            }
-            out[row] = value;
-        }
-        if (!before.empty()) {
+        (merge_errors(errors, values[I].errors), ...);
+        R* const out = result_column(frame, target).template values<R>();
+        InLoop<F> function = function_;
+        Arena& strings = *frame.strings;
+        const auto attempt = [&](const A&... arguments) {
+            Outcome outcome{R{}, nullptr};
+            outcome.message = function(outcome.value, strings, arguments...);
+            return outcome;
+        };
+        bool failed = false;
+        apply_rows<A...>(rows, values.data(), attempt, [out, &failed](Row row, const Outcome& outcome) {
+            failed |= outcome.message != nullptr;
+            out[row] = outcome.message != nullptr ? R{} : outcome.value;
+        });
+        if (failed) {
+            // Errors are rare: a second walk finds them, so that the first needs no branch.
+            Errors mine;
+            apply_rows<A...>(rows, values.data(), attempt, [&mine](Row row, const Outcome& outcome) {
+                if (outcome.message != nullptr) mine.push_back({row, outcome.message});
+            });
             // What an argument says of its failure is nearer to the cause.
-            std::swap(errors, before);
-            merge_errors(errors, &before);
+            merge_errors(errors, &mine);
         }
         return {target != nullptr ? target : &scratch(frame).column, false, errors.empty() ? nullptr : &errors, true};
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "pipeline/expression/builder.h"
+#include "pipeline/expression/fixed_text.h"
 #include "pipeline/expression/values.h"
 
 namespace takt::expression {
@@ -47,6 +48,23 @@ Typed compare_same(Builder& builder, Builder::Call& call, Comparison comparison)
     return with_comparison(comparison, [&](auto function) {
         return builder.finish(call.syntax, pure<std::uint8_t, T, T>(of(K::boolean), call.take(), [function](const T& a, const T& b) {
                                   return static_cast<std::uint8_t>(function(a, b));
+                              }));
+    });
+}
+
+/// A text against one that is written out; nothing when both change from row to row.
+std::optional<Typed> compare_fixed_text(Builder& builder, Builder::Call& call, Comparison comparison) {
+    if (comparison != Comparison::equal && comparison != Comparison::not_equal) return std::nullopt;
+    if (call.arguments[0].node->constant() != nullptr) std::swap(call.arguments[0], call.arguments[1]);
+    const Column* fixed = call.arguments[1].node->constant();
+    if (fixed == nullptr || call.arguments[0].node->constant() != nullptr) return std::nullopt;
+    const std::uint8_t equal = comparison == Comparison::equal ? 1 : 0;
+    std::vector<NodePointer> value;
+    value.push_back(std::move(call.arguments[0].node));
+    return with_fixed_text(builder.keep(fixed->values<std::string_view>()[0]), [&](auto is) {
+        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(of(K::boolean), std::move(value), [is, equal](std::string_view text) {
+                                  const bool same = text.size() == is.size && is(text.data());
+                                  return static_cast<std::uint8_t>(same ? equal : !equal);
                               }));
     });
 }
@@ -183,7 +201,9 @@ Typed build_comparison(Builder& builder, Builder::Call& call, Comparison compari
         switch (left) {
             case K::boolean: return compare_same<std::uint8_t>(builder, call, comparison);
             case K::string:
-            case K::bytes: return compare_same<std::string_view>(builder, call, comparison);
+            case K::bytes:
+                if (auto typed = compare_fixed_text(builder, call, comparison)) return std::move(*typed);
+                return compare_same<std::string_view>(builder, call, comparison);
             case K::timestamp:
             case K::duration: return compare_same<std::int64_t>(builder, call, comparison);
             case K::null:
@@ -282,10 +302,22 @@ std::optional<Typed> real_arithmetic(Builder& builder, Builder::Call& call) {
 }
 
 Typed time_arithmetic(Builder& builder, Builder::Call& call, K result) {
+    const bool plus = call.name == "_+_";
+    const Column* left = call.arguments[0].node->constant();
+    const Column* right = call.arguments[1].node->constant();
+    if (left != nullptr && right != nullptr) {
+        // CEL's times reach further than takt's: what overflows here may well be a value there.
+        std::int64_t value = 0;
+        const std::int64_t a = left->values<std::int64_t>()[0];
+        const std::int64_t b = right->values<std::int64_t>()[0];
+        if (plus ? __builtin_add_overflow(a, b, &value) : __builtin_sub_overflow(a, b, &value)) {
+            return builder.fail(call.syntax, "C205", "instants before 1677 or after 2262 and durations beyond 292 years are outside takt's subset of CEL");
+        }
+    }
     const auto make = [&](auto function) {
         return builder.finish(call.syntax, fallible<std::int64_t, std::int64_t, std::int64_t>(of(result), call.take(), function));
     };
-    if (call.name == "_+_") {
+    if (plus) {
         return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) { return __builtin_add_overflow(a, b, &out) ? kTimeOverflow : nullptr; });
     }
     return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) { return __builtin_sub_overflow(a, b, &out) ? kTimeOverflow : nullptr; });

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pipeline/expression/builder.h"
+#include "pipeline/expression/fixed_text.h"
 #include "pipeline/expression/text_format.h"
 #include "pipeline/expression/utf8.h"
 #include "pipeline/expression/values.h"
@@ -23,6 +24,27 @@ Typed test(Builder& builder, Builder::Call& call, F function) {
     return builder.finish(call.syntax, pure<std::uint8_t, Text, Text>(of(K::boolean), call.take(), [function](Text a, Text b) {
                               return static_cast<std::uint8_t>(function(a, b));
                           }));
+}
+
+/// startsWith and endsWith; against a text that is written out without a call for each row.
+Typed build_affix(Builder& builder, Builder::Call& call, bool at_end) {
+    if (call.arguments[1].node->constant() == nullptr) {
+        return test(builder, call, [at_end](Text text, Text affix) {
+            return text.size() >= affix.size() && text.substr(at_end ? text.size() - affix.size() : 0, affix.size()) == affix;
+        });
+    }
+    std::vector<NodePointer> nodes = call.take();
+    const Text affix = builder.keep(nodes[1]->constant()->values<Text>()[0]);
+    nodes.pop_back();
+    return with_fixed_text(affix, [&](auto is) {
+        const auto make = [&](auto place) {
+            return builder.finish(call.syntax, pure<std::uint8_t, Text>(of(K::boolean), std::move(nodes), [is, place](Text text) {
+                                      return static_cast<std::uint8_t>(text.size() >= is.size && is(place(text, is.size)));
+                                  }));
+        };
+        if (at_end) return make([](Text text, std::size_t size) { return text.data() + (text.size() - size); });
+        return make([](Text text, std::size_t) { return text.data(); });
+    });
 }
 
 template <typename F>
@@ -296,9 +318,8 @@ std::optional<Typed> build_method(Builder& builder, Builder::Call& call) {
     const bool two_texts = call.matches({K::string, K::string});
     const bool one_text = call.matches({K::string});
     if (call.name == "contains") return two_texts ? test(builder, call, [](Text a, Text b) { return a.find(b) != Text::npos; }) : builder.no_overload(call);
-    if (call.name == "startsWith") return two_texts ? test(builder, call, [](Text a, Text b) { return a.substr(0, b.size()) == b; }) : builder.no_overload(call);
-    if (call.name == "endsWith") {
-        return two_texts ? test(builder, call, [](Text a, Text b) { return a.size() >= b.size() && a.substr(a.size() - b.size()) == b; }) : builder.no_overload(call);
+    if (call.name == "startsWith" || call.name == "endsWith") {
+        return two_texts ? build_affix(builder, call, call.name == "endsWith") : builder.no_overload(call);
     }
     if (call.name == "matches") return two_texts ? build_matches(builder, call) : builder.no_overload(call);
     if (call.name == "indexOf" || call.name == "lastIndexOf") return build_search(builder, call);

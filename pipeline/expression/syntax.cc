@@ -434,7 +434,9 @@ class Parser {
         if (take("{")) return map(offset);
         if (take(".")) {
             if (now().token != Token::identifier) return fail("expected a name after '.'");
-            return name(now());
+            Tree tree = name(now());
+            if (tree) tree->absolute = true;
+            return tree;
         }
         return fail("expected a value here");
     }

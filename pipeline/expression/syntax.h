@@ -21,6 +21,7 @@ struct Syntax {
     std::uint32_t length = 0;
     Literal literal;              ///< monostate: null
     bool bytes = false;           ///< a string literal b'...'
+    bool absolute = false;        ///< an identifier written ".x": never a variable of a macro
     std::string name;             ///< identifier, field, function
     std::unique_ptr<Syntax> operand;  ///< select: of what; call: the receiver, or null
     std::vector<std::unique_ptr<Syntax>> arguments;  ///< call; list: elements; map: keys and values in turn

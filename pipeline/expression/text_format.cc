@@ -158,32 +158,65 @@ std::string take_apart(std::string_view text, std::vector<Clause>& clauses) {
     return {};
 }
 
+/// What keeps clauses from being filled with values of these types; null when nothing does.
+const char* misfit(const std::vector<Clause>& clauses, const std::vector<NodePointer>& arguments) {
+    if (clauses.size() - 1 > arguments.size()) return "the format has more clauses than values";
+    for (std::size_t i = 0; i + 1 < clauses.size(); ++i) {
+        if (!takes(clauses[i].kind, arguments[i]->type())) return "a clause of the format does not take its value";
+    }
+    return nullptr;
+}
+
 class FormatNode final : public Program::Node {
   public:
-    FormatNode(std::vector<Clause> clauses, std::vector<NodePointer> arguments)
-        : Node(Type::of(K::string)), clauses_(std::move(clauses)), arguments_(std::move(arguments)) {}
+    /// `text`: the format where it changes from row to row; null: `clauses` has it.
+    FormatNode(NodePointer text, std::vector<Clause> clauses, std::vector<NodePointer> arguments)
+        : Node(Type::of(K::string)), text_(std::move(text)), clauses_(std::move(clauses)), arguments_(std::move(arguments)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         NodeScratch& own = scratch(frame);
         own.errors.clear();
+        Values format;
+        if (text_ != nullptr) {
+            format = text_->evaluate(frame, rows, nullptr);
+            merge_errors(own.errors, format.errors);
+        }
         std::vector<Values> values;
         for (const NodePointer& argument : arguments_) {
             values.push_back(argument->evaluate(frame, rows, nullptr));
             merge_errors(own.errors, values.back().errors);
         }
         Column& out = result_column(frame, target);
+        Errors mine;
+        std::vector<Clause> of_row;
         for (const Row row : rows) {
-            std::string text;
-            for (std::size_t i = 0; i < clauses_.size(); ++i) {
-                text += clauses_[i].before;
-                if (clauses_[i].kind != 0) text += write(clauses_[i], *values[i].column, values[i].constant ? 0 : row);
+            out.values<std::string_view>()[row] = {};
+            if (text_ != nullptr) {
+                of_row.clear();
+                const bool well_formed = take_apart(Reader<std::string_view>(format)[row], of_row).empty();
+                const char* message = well_formed ? misfit(of_row, arguments_) : "this string is no format";
+                if (message != nullptr) {
+                    mine.push_back({row, message});
+                    continue;
+                }
             }
-            out.values<std::string_view>()[row] = frame.strings->copy(text);
+            out.values<std::string_view>()[row] = frame.strings->copy(fill(text_ != nullptr ? of_row : clauses_, values, row));
         }
+        merge_errors(own.errors, &mine);
         return {&out, false, own.errors.empty() ? nullptr : &own.errors, true};
     }
 
   private:
+    static std::string fill(const std::vector<Clause>& clauses, const std::vector<Values>& values, Row row) {
+        std::string text;
+        for (std::size_t i = 0; i < clauses.size(); ++i) {
+            text += clauses[i].before;
+            if (clauses[i].kind != 0) text += write(clauses[i], *values[i].column, values[i].constant ? 0 : row);
+        }
+        return text;
+    }
+
+    NodePointer text_;
     std::vector<Clause> clauses_;
     std::vector<NodePointer> arguments_;
 };
@@ -203,14 +236,18 @@ std::string format_seconds(std::int64_t nanoseconds) {
 }
 
 Typed build_format(Builder& builder, Builder::Call& call) {
+    if (!call.arguments[0].type().is(K::string) || call.syntax.arguments.size() != 1) return builder.fail(call.syntax, "C204", "format() is called on a string and takes a list");
     const auto text = constant_text(call.arguments[0]);
-    const Syntax& written = call.syntax.arguments.empty() ? call.syntax : *call.syntax.arguments[0];
-    if (!text || call.syntax.arguments.size() != 1) return builder.fail(call.syntax, "C205", "format() takes a string that is written out, and a list");
+    const Syntax& written = *call.syntax.arguments[0];
     if (written.kind != Syntax::Kind::list) return builder.fail(written, "C205", "format() takes a list that is written out");
     std::vector<Clause> clauses;
-    const std::string wrong = take_apart(*text, clauses);
-    if (!wrong.empty()) return builder.fail(*call.arguments[0].syntax, "C208", wrong);
-    if (clauses.size() - 1 > written.arguments.size()) return builder.fail(written, "C208", fmt::format("the format has {} clauses, the list {} values", clauses.size() - 1, written.arguments.size()));
+    if (text) {
+        const std::string wrong = take_apart(*text, clauses);
+        if (!wrong.empty()) return builder.fail(*call.arguments[0].syntax, "C208", wrong);
+        if (clauses.size() - 1 > written.arguments.size()) {
+            return builder.fail(written, "C208", fmt::format("the format has {} clauses, the list {} values", clauses.size() - 1, written.arguments.size()));
+        }
+    }
     std::vector<NodePointer> arguments;
     for (std::size_t i = 0; i < written.arguments.size(); ++i) {
         Typed argument = builder.build(*written.arguments[i]);
@@ -220,7 +257,7 @@ Typed build_format(Builder& builder, Builder::Call& call) {
         }
         arguments.push_back(std::move(argument.node));
     }
-    return builder.finish(call.syntax, std::make_unique<FormatNode>(std::move(clauses), std::move(arguments)));
+    return builder.finish(call.syntax, std::make_unique<FormatNode>(text ? nullptr : std::move(call.arguments[0].node), std::move(clauses), std::move(arguments)));
 }
 
 }  // namespace takt::expression

@@ -22,6 +22,7 @@ enum class Verdict { right, refused, wrong };
 
 struct Tally {
     int right = 0, refused = 0, wrong = 0;
+    int repaired = 0;  ///< of the right ones: those whose expected value had escapes to undo
 };
 
 /// A typed value of the suite; nothing where takt has no such value.
@@ -171,8 +172,16 @@ Value undo_escapes(Value value) {
     return value;
 }
 
-/// The middle of three rows is the case; its neighbours show that rows do not disturb each other.
-Verdict run_case(dom::element item, std::string& why) {
+/// Whether the checker found a mistake in the expression, as opposed to something that takt's subset leaves out (C205).
+bool is_mistake_of_types(const std::vector<ExpressionMistake>& mistakes) {
+    for (const ExpressionMistake& mistake : mistakes) {
+        if (mistake.code == "C201" || mistake.code == "C205") return false;
+    }
+    return true;
+}
+
+/// Every row of three is the case: rows do not disturb each other. `repaired` is set where only the value without its escapes is equal.
+Verdict run_case(dom::element item, std::string& why, bool& repaired) {
     const std::string_view text = item["expr"];
     const bool error_expected = flag(item, "error");
     const bool unchecked = flag(item, "unchecked");
@@ -196,7 +205,7 @@ Verdict run_case(dom::element item, std::string& why) {
     auto compiled = compile_expression(text, scope);
     if (const auto* mistakes = std::get_if<std::vector<ExpressionMistake>>(&compiled)) {
         why = fmt::format("{} {}", mistakes->front().code, mistakes->front().message);
-        return error_expected && unchecked ? Verdict::right : Verdict::refused;
+        return error_expected && unchecked && is_mistake_of_types(*mistakes) ? Verdict::right : Verdict::refused;
     }
     const Program program = std::get<Program>(std::move(compiled));
     Batch batch;
@@ -223,7 +232,10 @@ Verdict run_case(dom::element item, std::string& why) {
         return Verdict::wrong;
     }
     auto expected = read_value(item["value"]);
-    if (expected && !equals(*expected, out, 0)) expected = undo_escapes(std::move(*expected));
+    if (expected && !equals(*expected, out, 0)) {
+        expected = undo_escapes(std::move(*expected));
+        repaired = true;
+    }
     if (!expected || !equals(*expected, out, 0) || !equals(*expected, out, 1) || !equals(*expected, out, 2)) {
         why = fmt::format("gives another value, a {}", to_string(out.type()));
         return Verdict::wrong;
@@ -252,8 +264,13 @@ int main(int argc, char** argv) {
                 return 2;
             }
             std::string why;
-            const Verdict verdict = run_case(item, why);
+            bool repaired = false;
+            const Verdict verdict = run_case(item, why, repaired);
             (verdict == Verdict::right ? tally.right : verdict == Verdict::refused ? tally.refused : tally.wrong) += 1;
+            if (verdict == Verdict::right && repaired) {
+                ++tally.repaired;
+                if (verbose) fmt::print("escapes undone: {} / {}\n", std::string_view(item["section"]), std::string_view(item["name"]));
+            }
             if (verdict == Verdict::wrong || (verbose && verdict == Verdict::refused)) {
                 fmt::print("{}: {} / {}: {}  --  {}\n", verdict == Verdict::wrong ? "WRONG" : "refused", std::string_view(item["section"]),
                            std::string_view(item["name"]), std::string_view(item["expr"]), why);
@@ -263,6 +280,10 @@ int main(int argc, char** argv) {
         total.right += tally.right;
         total.refused += tally.refused;
         total.wrong += tally.wrong;
+        total.repaired += tally.repaired;
+    }
+    if (total.repaired > 0) {
+        fmt::print("{} of the right cases: the expected value in the file still has escapes of protobuf text (\\u0100), compared without them\n", total.repaired);
     }
     fmt::print("right={} refused={} wrong={}\n", total.right, total.refused, total.wrong);
     return total.wrong == 0 ? 0 : 1;
