@@ -1,6 +1,6 @@
 # Which tests `./dev test` runs once more under sanitizers: label `sanitize` under AddressSanitizer and UBSan (code that reads
 # bytes of strangers), label `engine` under ThreadSanitizer (code that shares state between threads). A test of another folder may
-# set these labels itself. Building takt_sanitize_tests or takt_engine_tests builds exactly the test binaries of this list.
+# set these labels itself, and then makes takt_sanitize_tests or takt_engine_tests depend on its binary. Building takt_sanitize_tests or takt_engine_tests builds exactly the test binaries of this list.
 set(takt_sanitize_folders pipeline/base pipeline/batch pipeline/expression sources/decode)
 set(takt_engine_folders pipeline/runtime)
 
