@@ -271,8 +271,17 @@ ShiftPlan::Found ShiftPlan::find_near_transition(Timestamp time) const {
 
 Window tumbling_window(Timestamp time, Duration size, Duration offset) {
     CHECK(size > 0);
-    const Int128 since = Int128{time} - offset;
-    const Int128 rest = since % size;
+    Duration since = 0;
+    if (!__builtin_sub_overflow(time, offset, &since)) {
+        const Duration rest = since % size;
+        Window window;
+        if (!__builtin_sub_overflow(time, rest < 0 ? rest + size : rest, &window.start) &&
+            !__builtin_add_overflow(window.start, size, &window.end)) {
+            return window;
+        }
+    }
+    const Int128 wide = Int128{time} - offset;
+    const Int128 rest = wide % size;
     const Int128 start = Int128{time} - (rest < 0 ? rest + size : rest);
     return {clamp(start), clamp(start + size)};
 }

@@ -274,6 +274,9 @@ TEST(TumblingWindow, AlignsToTheEpochAndItsOffset) {
     EXPECT_EQ(tumbling_window(kHour, kHour, 0), (Window{kHour, 2 * kHour}));
     EXPECT_EQ(tumbling_window(0, kHour, 15 * kMinute), (Window{-45 * kMinute, 15 * kMinute}));
     EXPECT_EQ(tumbling_window(kEndOfTime - 1, kHour, 0).end, kEndOfTime);
+    EXPECT_EQ(tumbling_window(kEndOfTime - 1, kHour, -kMinute).end, kEndOfTime);
+    EXPECT_LE(tumbling_window(kBeginningOfTime + 1, kHour, kMinute).start, kBeginningOfTime + 1);
+    EXPECT_GT(tumbling_window(kBeginningOfTime + 1, kHour, kMinute).end, kBeginningOfTime + 1);
     EXPECT_EQ(tumbling_window(kBeginningOfTime, kHour, 0).start, kBeginningOfTime);
 }
 
