@@ -1,5 +1,6 @@
 #include "pipeline/base/decimal.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,22 +72,22 @@ TEST(Decimal, IsRightAndQuickWithHugeExponents) {
         EXPECT_FALSE(parse_decimal(text)) << text;
     }
     const std::string zeros(100'000, '0');
-    EXPECT_EQ(millionths("1" + zeros + "e-100000"), 1'000'000);
-    EXPECT_EQ(millionths("0." + zeros + "1e100001"), 1'000'000);
+    EXPECT_EQ(millionths(fmt::format("1{}e-100000", zeros)), 1'000'000);
+    EXPECT_EQ(millionths(fmt::format("0.{}1e100001", zeros)), 1'000'000);
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
 
 TEST(Decimal, ParsesWithTheSmallestScaleThatHoldsTheValue) {
     EXPECT_EQ(shown(parse_decimal("1.500")), "1.5");
     EXPECT_EQ(shown(parse_decimal("1.2e3")), "1200");
-    EXPECT_EQ(shown(parse_decimal("1e-38")), "0." + std::string(37, '0') + "1");
+    EXPECT_EQ(shown(parse_decimal("1e-38")), fmt::format("0.{:0>38}", 1));
     EXPECT_FALSE(parse_decimal("1e-39"));
     EXPECT_EQ(shown(parse_decimal("170141183460469231731687303715884105727")),
               "170141183460469231731687303715884105727");
     EXPECT_FALSE(parse_decimal("170141183460469231731687303715884105728"));
     EXPECT_EQ(shown(parse_decimal("-170141183460469231731687303715884105.727")),
               "-170141183460469231731687303715884105.727");
-    EXPECT_EQ(shown(parse_decimal("1e38")), "1" + std::string(38, '0'));
+    EXPECT_EQ(shown(parse_decimal("1e38")), fmt::format("1{:0>38}", 0));
     EXPECT_FALSE(parse_decimal("1e39"));
 }
 
