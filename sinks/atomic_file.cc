@@ -107,11 +107,11 @@ Status AtomicFile::commit(bool durable) {
     return synchronized ? Status() : Status(error);
 }
 
-Status write_atomically(const std::string& path, std::string_view bytes) {
+Status write_atomically(const std::string& path, std::string_view bytes, bool durable) {
     Result<AtomicFile> file = AtomicFile::create(path);
     if (!file.ok()) return file.error();
     if (Status status = file->append(bytes); !status.ok()) return status;
-    return file->commit();
+    return file->commit(durable);
 }
 
 }  // namespace takt

@@ -42,6 +42,6 @@ class AtomicFile {
 };
 
 /// A whole file at once.
-Status write_atomically(const std::string& path, std::string_view bytes);
+Status write_atomically(const std::string& path, std::string_view bytes, bool durable = true);
 
 }  // namespace takt

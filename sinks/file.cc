@@ -261,7 +261,7 @@ Status FileSink::finish() {
     std::string outcomes = "outcome,rule,count\n";
     for (const OutcomeCount& count : outcomes_)
         outcomes += csv_record({count.outcome, count.rule, std::to_string(count.count)});
-    return write_atomically(options_.path + "/outcomes.csv", outcomes);
+    return write_atomically(options_.path + "/outcomes.csv", outcomes, options_.synchronous);
 }
 
 }  // namespace takt

@@ -1,0 +1,75 @@
+#include "sinks/catalog.h"
+
+#include "sinks/discard.h"
+#include "sinks/file.h"
+#include "sinks/jetstream.h"
+#include "sinks/nats.h"
+#include "sinks/sqlite.h"
+#include "sinks/standard_output.h"
+
+namespace takt {
+namespace {
+
+// Paths of a config start at the folder of the file that names them.
+void resolve_paths(const ConfigNode& node, NatsConnectionOptions& options) {
+    for (std::string* path :
+         {&options.nkey_seed, &options.credentials, &options.tls_ca, &options.tls_certificate, &options.tls_key})
+        if (!path->empty()) *path = resolve_path(node, *path);
+}
+void resolve_paths(const ConfigNode& node, SqliteSink::Options& options) {
+    options.path = resolve_path(node, options.path);
+}
+void resolve_paths(const ConfigNode& node, FileSink::Options& options) {
+    options.path = resolve_path(node, options.path);
+}
+void resolve_paths(const ConfigNode&, StandardOutputSink::Options&) {}
+void resolve_paths(const ConfigNode&, DiscardSink::Options&) {}
+
+template <typename SinkKind>
+std::unique_ptr<Sink> make_sink(const typename SinkKind::Options& options, const std::string& pipeline) {
+    if constexpr (std::is_constructible_v<SinkKind, typename SinkKind::Options, std::string>) {
+        return std::make_unique<SinkKind>(options, pipeline);
+    } else {
+        return std::make_unique<SinkKind>(options);
+    }
+}
+
+template <typename SinkKind>
+class Connector final : public SinkType {
+  public:
+    Connector(std::string_view name, std::string_view help) : name_(name), help_(help) {}
+
+    std::string_view name() const override { return name_; }
+    std::string_view help() const override { return help_; }
+    OptionDocs docs() const override { return SinkKind::options().describe(); }
+    std::optional<Make> plan(const std::string& sink_name, const ConfigNode& options, const std::string& pipeline,
+                             Mistakes& mistakes) const override {
+        typename SinkKind::Options read;
+        if (!SinkKind::options().read(options, fmt::format("sink '{}' ({})", sink_name, name_), read, mistakes))
+            return std::nullopt;
+        resolve_paths(options, read);
+        return [read, pipeline]() -> Result<std::unique_ptr<Sink>> { return make_sink<SinkKind>(read, pipeline); };
+    }
+
+  private:
+    std::string_view name_;
+    std::string_view help_;
+};
+
+}  // namespace
+
+const std::vector<const SinkType*>& sink_catalog() {
+    static const Connector<SqliteSink> sqlite(
+        "sqlite", "the embedded ledger: an SQLite file with tables for SQL and `takt ledger`");
+    static const Connector<JetStreamSink> jetstream("jetstream",
+                                                    "publishes JSON to a JetStream stream, each posting once");
+    static const Connector<NatsSink> nats("nats",
+                                          "publishes JSON to core NATS subjects; nothing remembers what was sent");
+    static const Connector<FileSink> file("file", "JSON lines or CSV in a folder; each file appears whole");
+    static const Connector<StandardOutputSink> standard_output("stdout", "prints JSON lines or a table");
+    static const Connector<DiscardSink> discard("discard", "keeps counts and a digest only: for benchmarks");
+    static const std::vector<const SinkType*> all{&sqlite, &jetstream, &nats, &file, &standard_output, &discard};
+    return all;
+}
+
+}  // namespace takt
