@@ -382,7 +382,7 @@ Status TableBuilder::apply(const TableUpdate& update) {
         const std::size_t first = key_parts_ + (timed_ ? 1 : 0);
         for (const auto& [name, text] : update.values) {
             const auto known = std::find_if(columns_.begin() + static_cast<std::ptrdiff_t>(first), columns_.end(),
-                                            [&](const Field& field) { return field.name == name; });
+                                            [&wanted = name](const Field& field) { return field.name == wanted; });
             if (known == columns_.end()) {
                 if (spec_.other_columns) continue;
                 return wrong("C403", fmt::format("column '{}' is not known in table '{}'", name, spec_.name));
