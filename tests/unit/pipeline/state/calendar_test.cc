@@ -1,5 +1,6 @@
 #include "pipeline/state/calendar.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,7 @@ Timestamp at(std::string_view text) {
 }
 
 std::string text(const Window& window) {
-    return format_timestamp(window.start) + " " + format_timestamp(window.end);
+    return fmt::format("{} {}", format_timestamp(window.start), format_timestamp(window.end));
 }
 
 Shift shift(std::string_view name, int start_minutes, int end_minutes) {
@@ -48,7 +49,7 @@ std::vector<Shift> three_shifts() {
 std::vector<Shift> hourly_shifts() {
     std::vector<Shift> shifts;
     for (int hour = 0; hour < 24; ++hour)
-        shifts.push_back(shift("h" + std::to_string(hour), hour * 60, (hour + 1) % 24 * 60));
+        shifts.push_back(shift(fmt::format("h{}", hour), hour * 60, (hour + 1) % 24 * 60));
     return shifts;
 }
 
