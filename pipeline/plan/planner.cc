@@ -252,12 +252,12 @@ class Pass final : public PlanContext {
         const auto found = tables_.find(name);
         return found == tables_.end() ? nullptr : found->second;
     }
-    std::vector<std::string> table_names() const override { return keys_of(tables_); }
+    std::vector<std::string> table_names() const override { return names_in("tables"); }
     std::shared_ptr<const ShiftCalendar> calendar(const std::string& name) const override {
         const auto found = calendars_.find(name);
         return found == calendars_.end() ? nullptr : found->second;
     }
-    std::vector<std::string> calendar_names() const override { return keys_of(calendars_); }
+    std::vector<std::string> calendar_names() const override { return names_in("calendars"); }
 
     const std::vector<std::string>& source_names() const override { return source_names_; }
 
@@ -275,11 +275,12 @@ class Pass final : public PlanContext {
         bool used = false;
     };
 
-    template <typename Map>
-    static std::vector<std::string> keys_of(const Map& map) {
-        std::vector<std::string> keys;
-        for (const auto& [key, value] : map) keys.push_back(key);
-        return keys;
+    std::vector<std::string> names_in(std::string_view section) const {
+        std::vector<std::string> names;
+        if (const ConfigNode* node = config_.find(section)) {
+            for (const ConfigNode::Entry& entry : node->entries) names.push_back(entry.key);
+        }
+        return names;
     }
 
     void check_sections() {
@@ -487,6 +488,8 @@ class Pass final : public PlanContext {
             mistakes_.add(item.entries[0].key_place, "C109",
                           fmt::format("unknown operator '{}'; there are {}", item.entries[0].key, fmt::join(known, ", ")),
                           did_you_mean(item.entries[0].key, known));
+            last_step_ = item.entries[0].value.scalar;
+            broken_.insert(last_step_);
             return;
         }
         if (!head->value.is_scalar() || head->value.scalar.empty()) {
@@ -498,9 +501,10 @@ class Pass final : public PlanContext {
         step.operator_name = head->key;
         step.node = &item;
         step.place = head->value.place;
-        if (!read_inputs(item, last_step_, step.name, step.from)) return;
-        type->plan(step, *this);
+        const bool readable = read_inputs(item, last_step_, step.name, step.from);
         last_step_ = step.name;
+        if (readable) type->plan(step, *this);
+        if (!is_published(step.name)) broken_.insert(step.name);
     }
 
     const OperatorType* find_operator(std::string_view name) const {
@@ -509,6 +513,15 @@ class Pass final : public PlanContext {
         }
         return nullptr;
     }
+
+    /// Whether the step has an output: of its own name, or NAME.WAY.
+    bool is_published(const std::string& name) const {
+        const auto way = streams_.lower_bound(name + ".");
+        return streams_.count(name) != 0 || (way != streams_.end() && way->first.rfind(name + ".", 0) == 0);
+    }
+
+    /// A step whose mistakes are reported: what reads it, or a way of it, is no mistake of its own.
+    bool is_broken(const std::string& name) const { return broken_.count(name) != 0 || broken_.count(name.substr(0, name.find('.'))) != 0; }
 
     /// `from` of a step, or the step above it, or all sources.
     bool read_inputs(const ConfigNode& item, const std::string& above, const std::string& name, std::vector<std::string>& from) {
@@ -522,6 +535,10 @@ class Pass final : public PlanContext {
             bool known = true;
             for (const ConfigNode* one : written) {
                 const auto found = streams_.find(one->scalar);
+                if (found == streams_.end() && is_broken(one->scalar)) {
+                    known = false;
+                    continue;
+                }
                 if (found == streams_.end()) {
                     mistakes_.add(one->place, "C135", fmt::format("no step or source '{}' before '{}'", one->scalar, name),
                                   did_you_mean(one->scalar, order_));
@@ -537,7 +554,7 @@ class Pass final : public PlanContext {
             const auto found = streams_.find(above);
             if (found == streams_.end()) {
                 // The step above has mistakes of its own, or several outputs.
-                if (mistakes_.empty()) {
+                if (!is_broken(above)) {
                     mistakes_.add(item.place, "C136", fmt::format("'{}' has several outputs; say 'from: {}.OUTPUT' in '{}'", above, above, name));
                 }
                 return false;
@@ -696,6 +713,7 @@ class Pass final : public PlanContext {
     std::map<std::string, std::shared_ptr<TableHandle>> tables_;
     std::map<std::string, std::shared_ptr<const ShiftCalendar>> calendars_;
     std::string last_step_;
+    std::set<std::string> broken_;  ///< steps with mistakes and without an output
 };
 
 }  // namespace
@@ -705,6 +723,11 @@ const ShiftCalendar::Entry* ShiftCalendar::find(std::string_view key) const {
         if (entry.key == key) return &entry;
     }
     return nullptr;
+}
+
+SectionDocs section_docs() {
+    return {SourceSection::options().describe(), SourceTime::options().describe(), SinkSection::options().describe(),
+            EngineSection::options().describe()};
 }
 
 PlannedPipeline plan_pipeline(const ConfigNode& config, const Catalog& catalog, const PlanOverrides& overrides,

@@ -86,7 +86,7 @@ class PlanContext {
     /// A column by its exact name; reports a mistake with a did-you-mean. Notes it as used.
     virtual std::optional<Scope::Entry> column(const std::string& name, const ConfigNode& node, const Stream& stream) = 0;
 
-    /// Null when there is none.
+    /// Null when there is none, or when it has mistakes, which are reported: then its name is among the names all the same.
     virtual std::shared_ptr<const TableHandle> table(const std::string& name) const = 0;
     virtual std::vector<std::string> table_names() const = 0;
     virtual std::shared_ptr<const ShiftCalendar> calendar(const std::string& name) const = 0;
@@ -113,6 +113,15 @@ struct PlanOverrides {
     std::map<std::string, std::string> tables;
     /// Sources and sinks need not be reachable or complete: `check`, `test` and `graph` never make them.
 };
+
+/// Options of the sections that the planner reads itself, for `takt list` and the JSON Schema.
+struct SectionDocs {
+    OptionDocs source;
+    OptionDocs source_time;
+    OptionDocs sink;
+    OptionDocs engine;
+};
+SectionDocs section_docs();
 
 /// Config → plan: types resolved, expressions compiled, stateless runs fused, an exchange where the key changes. Everything wrong goes to `mistakes`.
 PlannedPipeline plan_pipeline(const ConfigNode& config, const Catalog& catalog, const PlanOverrides& overrides,

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "pipeline/base/time.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace takt {
+
+/// An option that is written as durations are in a config: "90s", "1h30m".
+CLI::Option* add_duration(CLI::App& app, const std::string& name, std::optional<Duration>& value,
+                          const std::string& help);
+
+}  // namespace takt

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+
+#include "cli/exit_codes.h"
+
+namespace CLI {
+class App;
+}
+
+namespace takt {
+
+/// One start of the program. A verb adds itself to the command line; when it is called it leaves its exit code here.
+struct Invocation {
+    std::string program = "takt";  ///< as the user called it, for commands that we propose
+    int exit_code = kExitOk;
+};
+
+// One file per verb: cli/run.cc has add_run, and so on. `invocation` outlives the app.
+void add_run(CLI::App& app, Invocation& invocation);
+void add_check(CLI::App& app, Invocation& invocation);
+void add_graph(CLI::App& app, Invocation& invocation);
+void add_test(CLI::App& app, Invocation& invocation);
+void add_sim(CLI::App& app, Invocation& invocation);
+void add_list(CLI::App& app, Invocation& invocation);
+void add_schema(CLI::App& app, Invocation& invocation);
+
+}  // namespace takt
