@@ -1,0 +1,3 @@
+# The takt binary as its users start it.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME cli/verbs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/verbs_test.py $<TARGET_FILE:takt>)
