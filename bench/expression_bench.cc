@@ -91,6 +91,8 @@ void register_all() {
     add("expression/kind_equal", "kind == 'cycle'", [](const Events& e, Row row) { return e.kind(row) == 2; });
     add("expression/starts_with", "order_id.startsWith('TEST-')",
         [](const Events& e, Row row) { return e.order(row).substr(0, 5) == "TEST-"; });
+    add("expression/decimal_equal", "quantity == decimal('0')",
+        [](const Events& e, Row row) { return e.quantity(row) == 0; });
     add("expression/zero_quantity", "kind != 'lot_status' && quantity == decimal('0')",
         [](const Events& e, Row row) { return e.kind(row) != 3 && e.quantity(row) == 0; });
     add("expression/int_arithmetic", "duration_ms * 2 + 7 > 500000",

@@ -12,7 +12,9 @@ namespace {
 class ConstantNode final : public Program::Node {
   public:
     ConstantNode(Type type, std::unique_ptr<Column> value) : Node(std::move(type)), value_(std::move(value)) {}
-    Values evaluate(const Frame&, const Selection&, Column*) const override { return {value_.get(), true, nullptr, true}; }
+    Values evaluate(const Frame&, const Selection&, Column*) const override {
+        return {value_.get(), true, nullptr, true};
+    }
     const Column* constant() const override { return value_.get(); }
 
   private:
@@ -90,11 +92,15 @@ class HasNode final : public Program::Node {
     std::uint32_t depth_;
 };
 
-/// && and ||. With `decides` = false for && and true for ||: a side that decides settles the row whatever the other side is, an error too.
+/// && and ||. With `decides` = false for && and true for ||: a side that decides settles the row whatever the other
+/// side is, an error too.
 class LogicNode final : public Program::Node {
   public:
     LogicNode(bool decides, NodePointer left, NodePointer right)
-        : Node(Type::of(TypeKind::boolean)), decides_(decides ? 1 : 0), left_(std::move(left)), right_(std::move(right)) {}
+        : Node(Type::of(TypeKind::boolean)),
+          decides_(decides ? 1 : 0),
+          left_(std::move(left)),
+          right_(std::move(right)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         NodeScratch& own = scratch(frame);
@@ -140,9 +146,19 @@ class LogicNode final : public Program::Node {
         return {&out, false, own.errors.empty() ? nullptr : &own.errors, true};
     }
 
+    const Errors* select(const Frame& frame, const Selection& rows, Selection& yes) const override {
+        if (decides_ != 0) return Node::select(frame, rows, yes);
+        // What && lets through is what the right side lets through of the left side's rows, unless the left side has
+        // errors to absorb.
+        Selection& open = scratch(frame).first;
+        const Errors* failed = left_->select(frame, rows, open);
+        if (failed != nullptr) return Node::select(frame, rows, yes);
+        return right_->select(frame, open, yes);
+    }
+
   private:
-    void settle(const Selection& open, const Errors& left_errors, const Values& right, const Reader<std::uint8_t>& right_values,
-                std::uint8_t* values, Errors& errors) const {
+    void settle(const Selection& open, const Errors& left_errors, const Values& right,
+                const Reader<std::uint8_t>& right_values, std::uint8_t* values, Errors& errors) const {
         std::size_t left_at = 0;
         std::size_t right_at = 0;
         for (const Row row : open) {
@@ -310,10 +326,27 @@ void merge_errors(Errors& errors, const Errors* more) {
 
 void copy_value(const Column& from, std::size_t from_row, Column& to, std::size_t to_row) {
     switch (value_size_bytes(from.type().kind)) {
-        case 1: to.values<std::uint8_t>()[to_row] = from.values<std::uint8_t>()[from_row]; break;
-        case 8: to.values<std::uint64_t>()[to_row] = from.values<std::uint64_t>()[from_row]; break;
-        default: to.values<Int128>()[to_row] = from.values<Int128>()[from_row]; break;
+        case 1:
+            to.values<std::uint8_t>()[to_row] = from.values<std::uint8_t>()[from_row];
+            break;
+        case 8:
+            to.values<std::uint64_t>()[to_row] = from.values<std::uint64_t>()[from_row];
+            break;
+        default:
+            to.values<Int128>()[to_row] = from.values<Int128>()[from_row];
+            break;
     }
+}
+
+void remove_rows(Selection& rows, const Errors& errors) {
+    std::size_t kept = 0;
+    std::size_t at = 0;
+    for (const Row row : rows) {
+        while (at < errors.size() && errors[at].first < row) ++at;
+        if (at < errors.size() && errors[at].first == row) continue;
+        rows.data()[kept++] = row;
+    }
+    rows.resize(kept);
 }
 
 ListWriter::ListWriter(Column& lists, const Type& element_type, std::size_t elements_at_most) : lists_(lists) {
@@ -375,7 +408,8 @@ Typed Builder::no_overload(const Call& call) {
     }
     if (call.method) {
         const std::vector<std::string> rest(types.begin() + 1, types.end());
-        return fail(call.syntax, "C204", fmt::format("{}.{}({}) does not exist", types[0], call.name, fmt::join(rest, ", ")));
+        return fail(call.syntax, "C204",
+                    fmt::format("{}.{}({}) does not exist", types[0], call.name, fmt::join(rest, ", ")));
     }
     return fail(call.syntax, "C204", fmt::format("{}({}) does not exist", call.name, fmt::join(types, ", ")));
 }
@@ -385,7 +419,9 @@ NodePointer Builder::number(NodePointer node) {
     return node;
 }
 
-Typed Builder::finish(const Syntax& syntax, NodePointer node) { return Typed{number(std::move(node)), false, &syntax}; }
+Typed Builder::finish(const Syntax& syntax, NodePointer node) {
+    return Typed{number(std::move(node)), false, &syntax};
+}
 
 Typed Builder::constant(const Syntax& syntax, Type type, const Column& value) {
     auto column = std::make_unique<Column>(type);
@@ -426,7 +462,9 @@ template Typed Builder::constant_value(const Syntax&, Type, double);
 template Typed Builder::constant_value(const Syntax&, Type, std::uint8_t);
 template Typed Builder::constant_value(const Syntax&, Type, std::string_view);
 
-std::string_view Builder::keep(std::string_view text) { return arena_->copy(text); }
+std::string_view Builder::keep(std::string_view text) {
+    return arena_->copy(text);
+}
 
 std::vector<Slot> Builder::slots() const {
     std::vector<Slot> sorted = slots_;
@@ -454,12 +492,18 @@ Typed Builder::fold(const Syntax& syntax, NodePointer node) {
 
 Typed Builder::build(const Syntax& syntax) {
     switch (syntax.kind) {
-        case Syntax::Kind::literal: return build_literal(syntax);
-        case Syntax::Kind::identifier: return build_name(syntax, syntax.name);
-        case Syntax::Kind::select: return build_select(syntax);
-        case Syntax::Kind::list: return build_list(syntax);
-        case Syntax::Kind::map: return fail(syntax, "C205", "maps are outside takt's subset of CEL: use a table and a lookup");
-        case Syntax::Kind::call: return build_call(syntax);
+        case Syntax::Kind::literal:
+            return build_literal(syntax);
+        case Syntax::Kind::identifier:
+            return build_name(syntax, syntax.name);
+        case Syntax::Kind::select:
+            return build_select(syntax);
+        case Syntax::Kind::list:
+            return build_list(syntax);
+        case Syntax::Kind::map:
+            return fail(syntax, "C205", "maps are outside takt's subset of CEL: use a table and a lookup");
+        case Syntax::Kind::call:
+            return build_call(syntax);
     }
     return Typed{};
 }
@@ -468,13 +512,24 @@ Typed Builder::build_literal(const Syntax& syntax) {
     struct Visitor {
         Builder& builder;
         const Syntax& syntax;
-        Typed operator()(std::monostate) const { return builder.constant_value(syntax, Type::of(TypeKind::null), std::uint8_t{0}); }
-        Typed operator()(bool value) const { return builder.constant_value(syntax, Type::of(TypeKind::boolean), static_cast<std::uint8_t>(value)); }
-        Typed operator()(std::int64_t value) const { return builder.constant_value(syntax, Type::of(TypeKind::int64), value); }
-        Typed operator()(std::uint64_t value) const { return builder.constant_value(syntax, Type::of(TypeKind::uint64), value); }
-        Typed operator()(double value) const { return builder.constant_value(syntax, Type::of(TypeKind::float64), value); }
+        Typed operator()(std::monostate) const {
+            return builder.constant_value(syntax, Type::of(TypeKind::null), std::uint8_t{0});
+        }
+        Typed operator()(bool value) const {
+            return builder.constant_value(syntax, Type::of(TypeKind::boolean), static_cast<std::uint8_t>(value));
+        }
+        Typed operator()(std::int64_t value) const {
+            return builder.constant_value(syntax, Type::of(TypeKind::int64), value);
+        }
+        Typed operator()(std::uint64_t value) const {
+            return builder.constant_value(syntax, Type::of(TypeKind::uint64), value);
+        }
+        Typed operator()(double value) const {
+            return builder.constant_value(syntax, Type::of(TypeKind::float64), value);
+        }
         Typed operator()(const std::string& value) const {
-            return builder.constant_value(syntax, Type::of(syntax.bytes ? TypeKind::bytes : TypeKind::string), std::string_view(value));
+            return builder.constant_value(syntax, Type::of(syntax.bytes ? TypeKind::bytes : TypeKind::string),
+                                          std::string_view(value));
         }
     };
     return std::visit(Visitor{*this, syntax}, syntax.literal);
@@ -490,23 +545,28 @@ std::string Builder::dotted_name(const Syntax& syntax) {
 bool Builder::begins_with_variable(const Syntax& syntax) const {
     if (syntax.kind == Syntax::Kind::select) return begins_with_variable(*syntax.operand);
     if (syntax.kind != Syntax::Kind::identifier || syntax.absolute) return false;
-    return std::any_of(variables_.begin(), variables_.end(), [&](const Variable& variable) { return variable.name == syntax.name; });
+    return std::any_of(variables_.begin(), variables_.end(),
+                       [&](const Variable& variable) { return variable.name == syntax.name; });
 }
 
 Typed Builder::build_name(const Syntax& syntax, const std::string& name) {
     const bool hides = begins_with_variable(syntax);
     for (auto variable = variables_.rbegin(); hides && variable != variables_.rend(); ++variable) {
         if (variable->name == name) {
-            return finish(syntax, std::make_unique<VariableNode>(variable->type, variable->index, depth_ - variable->depth));
+            return finish(syntax,
+                          std::make_unique<VariableNode>(variable->type, variable->index, depth_ - variable->depth));
         }
     }
     if (const Scope::Entry* entry = scope_.find(name)) {
         slots_.push_back(entry->slot);
         return finish(syntax, std::make_unique<ColumnNode>(entry->type, entry->slot, depth_));
     }
-    static constexpr std::string_view types[] = {"bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"};
+    static constexpr std::string_view types[] = {"bool",  "int",  "uint", "double",    "string",
+                                                 "bytes", "list", "map",  "null_type", "type"};
     for (const std::string_view type : types) {
-        if (name == type) return fail(syntax, "C205", fmt::format("'{}' as a value: types are no values in takt's subset of CEL", name));
+        if (name == type)
+            return fail(syntax, "C205",
+                        fmt::format("'{}' as a value: types are no values in takt's subset of CEL", name));
     }
     std::vector<std::string> names;
     for (const Scope::Entry& entry : scope_.entries()) names.push_back(entry.name);
@@ -535,7 +595,8 @@ Typed Builder::build_name(const Syntax& syntax, const std::string& name) {
 
 Typed Builder::build_select(const Syntax& syntax) {
     const std::string name = dotted_name(syntax);
-    if (name.empty() || begins_with_variable(syntax)) return fail(syntax, "C205", "fields of maps and messages are outside takt's subset of CEL");
+    if (name.empty() || begins_with_variable(syntax))
+        return fail(syntax, "C205", "fields of maps and messages are outside takt's subset of CEL");
     return build_name(syntax, name);
 }
 
@@ -551,16 +612,21 @@ Typed Builder::build_list(const Syntax& syntax) {
     bool foldable = true;
     for (const Typed& element : elements) {
         const Type& type = element.type();
-        if (type.is(TypeKind::list)) return fail(*element.syntax, "C205", "lists of lists are outside takt's subset of CEL");
+        if (type.is(TypeKind::list))
+            return fail(*element.syntax, "C205", "lists of lists are outside takt's subset of CEL");
         if (!same_but_scale(type, element_type)) {
-            return fail(*element.syntax, "C205", fmt::format("a list holds values of one type: here {} and {}", to_string(element_type), to_string(type)));
+            return fail(*element.syntax, "C205",
+                        fmt::format("a list holds values of one type: here {} and {}", to_string(element_type),
+                                    to_string(type)));
         }
         if (type.is(TypeKind::decimal) && type.scale > element_type.scale) element_type = type;
         foldable = foldable && element.node->constant() != nullptr;
     }
     std::vector<NodePointer> nodes;
     for (Typed& element : elements) {
-        nodes.push_back(element_type.is(TypeKind::decimal) ? to_scale(*this, std::move(element.node), element_type.scale) : std::move(element.node));
+        nodes.push_back(element_type.is(TypeKind::decimal)
+                            ? to_scale(*this, std::move(element.node), element_type.scale)
+                            : std::move(element.node));
     }
     NodePointer list = number(std::make_unique<ListNode>(Type::list_of(element_type), std::move(nodes)));
     return foldable ? fold(syntax, std::move(list)) : Typed{std::move(list), false, &syntax};
@@ -572,7 +638,9 @@ Typed Builder::build_has(const Syntax& syntax) {
     const bool is_column = !name.empty() && !begins_with_variable(*syntax.arguments[0]);
     const Scope::Entry* entry = is_column ? scope_.find(name) : nullptr;
     if (entry == nullptr) {
-        if (!is_column) return fail(*syntax.arguments[0], "C205", "has() takes a column's name; maps and messages are outside takt's subset of CEL");
+        if (!is_column)
+            return fail(*syntax.arguments[0], "C205",
+                        "has() takes a column's name; maps and messages are outside takt's subset of CEL");
         return build_name(*syntax.arguments[0], name);
     }
     slots_.push_back(entry->slot);
@@ -585,8 +653,11 @@ Typed Builder::build_logic(const Syntax& syntax, bool is_and) {
     if (!left || !right) return Typed{nullptr, false, &syntax};
     for (Typed* side : {&left, &right}) {
         if (side->type().is(TypeKind::boolean)) continue;
-        if (!side->dyn) return fail(*side->syntax, "C204", fmt::format("'{}' takes bools, this is a {}", is_and ? "&&" : "||", to_string(side->type())));
-        side->node = number(always_fails(Type::of(TypeKind::boolean), std::move(side->node), "no such overload: a bool is needed"));
+        if (!side->dyn)
+            return fail(*side->syntax, "C204",
+                        fmt::format("'{}' takes bools, this is a {}", is_and ? "&&" : "||", to_string(side->type())));
+        side->node = number(
+            always_fails(Type::of(TypeKind::boolean), std::move(side->node), "no such overload: a bool is needed"));
     }
     const bool foldable = left.node->constant() != nullptr && right.node->constant() != nullptr;
     NodePointer node = number(std::make_unique<LogicNode>(!is_and, std::move(left.node), std::move(right.node)));
@@ -599,7 +670,8 @@ Typed Builder::build_conditional(const Syntax& syntax) {
     Typed no = build(*syntax.arguments[2]);
     if (!condition || !yes || !no) return Typed{nullptr, false, &syntax};
     if (!condition.type().is(TypeKind::boolean)) {
-        return fail(*condition.syntax, "C204", fmt::format("the condition of '?' must be a bool, this is a {}", to_string(condition.type())));
+        return fail(*condition.syntax, "C204",
+                    fmt::format("the condition of '?' must be a bool, this is a {}", to_string(condition.type())));
     }
     Type type = yes.type();
     if (type.is(TypeKind::decimal) || no.type().is(TypeKind::decimal)) {
@@ -613,37 +685,120 @@ Typed Builder::build_conditional(const Syntax& syntax) {
     }
     if (type.is(TypeKind::list) && type.element == TypeKind::null) type = no.type();
     if (!(yes.node->type() == no.node->type()) && !(type.is(TypeKind::list) && no.type().is(TypeKind::list))) {
-        return fail(syntax, "C204", fmt::format("both values of '?' must be of one type: here {} and {}", to_string(yes.type()), to_string(no.type())));
+        return fail(syntax, "C204",
+                    fmt::format("both values of '?' must be of one type: here {} and {}", to_string(yes.type()),
+                                to_string(no.type())));
     }
     const bool foldable = condition.node->constant() && yes.node->constant() && no.node->constant();
-    NodePointer node = number(std::make_unique<ConditionalNode>(type, std::move(condition.node), std::move(yes.node), std::move(no.node)));
+    NodePointer node = number(
+        std::make_unique<ConditionalNode>(type, std::move(condition.node), std::move(yes.node), std::move(no.node)));
     return foldable ? fold(syntax, std::move(node)) : Typed{std::move(node), yes.dyn || no.dyn, &syntax};
 }
 
+/// What CEL's type() would give for an expression of this type.
+static std::string name_of_type(const Type& type) {
+    switch (type.kind) {
+        case TypeKind::timestamp:
+            return "google.protobuf.Timestamp";
+        case TypeKind::duration:
+            return "google.protobuf.Duration";
+        case TypeKind::null:
+            return "null_type";
+        case TypeKind::list:
+            return "list";
+        case TypeKind::decimal:
+            return "decimal";
+        case TypeKind::enumeration:
+            return "enumeration";
+        default:
+            return to_string(type);
+    }
+}
+
+/// `type(a) == type(b)`, `type(a) != int`: types are no values here, but whether two are the same is known when the
+/// config is loaded.
+std::optional<Typed> Builder::build_type_comparison(const Syntax& syntax) {
+    static constexpr std::string_view names[] = {"bool",
+                                                 "int",
+                                                 "uint",
+                                                 "double",
+                                                 "string",
+                                                 "bytes",
+                                                 "list",
+                                                 "map",
+                                                 "null_type",
+                                                 "type",
+                                                 "decimal",
+                                                 "google.protobuf.Timestamp",
+                                                 "google.protobuf.Duration"};
+    const auto is_type_of = [](const Syntax& side) {
+        return side.kind == Syntax::Kind::call && side.name == "type" && !side.operand && side.arguments.size() == 1;
+    };
+    const auto is_name = [&](const Syntax& side) {
+        const std::string name = dotted_name(side);
+        return std::find(std::begin(names), std::end(names), name) != std::end(names) && !begins_with_variable(side) &&
+               scope_.find(name) == nullptr;
+    };
+    const Syntax& left = *syntax.arguments[0];
+    const Syntax& right = *syntax.arguments[1];
+    if (!is_type_of(left) && !is_type_of(right)) return std::nullopt;
+    Call call{syntax, syntax.name, false, {}};
+    std::vector<std::string> found;
+    for (const Syntax* side : {&left, &right}) {
+        if (is_name(*side)) {
+            found.push_back(dotted_name(*side));
+        } else if (is_type_of(*side)) {
+            const Syntax& of = *side->arguments[0];
+            if (is_name(of) || is_type_of(of)) {
+                found.push_back("type");
+                continue;
+            }
+            call.arguments.push_back(build(of));
+            if (!call.arguments.back()) return std::move(call.arguments.back());
+            found.push_back(name_of_type(call.arguments.back().type()));
+        } else {
+            return std::nullopt;
+        }
+    }
+    bool foldable = true;
+    for (const Typed& argument : call.arguments) foldable = foldable && argument.node->constant() != nullptr;
+    Typed typed = with_never_equal(*this, call, (found[0] == found[1]) == (syntax.name == "_==_"));
+    return foldable ? fold(syntax, std::move(typed.node)) : std::move(typed);
+}
+
 Typed Builder::build_call(const Syntax& syntax) {
+    if (syntax.name == "_==_" || syntax.name == "_!=_") {
+        if (auto typed = build_type_comparison(syntax)) return std::move(*typed);
+    }
     if (syntax.name == "_&&_") return build_logic(syntax, true);
     if (syntax.name == "_||_") return build_logic(syntax, false);
     if (syntax.name == "_?_:_") return build_conditional(syntax);
     if (syntax.name == "has" && !syntax.operand) return build_has(syntax);
-    static constexpr std::string_view macros[] = {"all", "exists", "exists_one", "existsOne", "filter", "map", "transformList", "transformMap", "transformMapEntry"};
-    if (syntax.operand && std::find(std::begin(macros), std::end(macros), syntax.name) != std::end(macros) && syntax.arguments.size() >= 2) {
+    static constexpr std::string_view macros[] = {"all", "exists",        "exists_one",   "existsOne",        "filter",
+                                                  "map", "transformList", "transformMap", "transformMapEntry"};
+    if (syntax.operand && std::find(std::begin(macros), std::end(macros), syntax.name) != std::end(macros) &&
+        syntax.arguments.size() >= 2) {
         return build_comprehension(syntax);
     }
     std::string name = syntax.name;
     const bool in_namespace = syntax.operand && syntax.operand->kind == Syntax::Kind::identifier &&
-                              (syntax.operand->name == "math" || syntax.operand->name == "strings") && scope_.find(syntax.operand->name) == nullptr &&
-                              !begins_with_variable(*syntax.operand);
+                              (syntax.operand->name == "math" || syntax.operand->name == "strings") &&
+                              scope_.find(syntax.operand->name) == nullptr && !begins_with_variable(*syntax.operand);
     if (in_namespace) name = syntax.operand->name + "." + name;
-    if (name == "type" && !syntax.operand) return fail(syntax, "C205", "type() is outside takt's subset of CEL: types are known when the config is loaded");
+    if (name == "type" && !syntax.operand)
+        return fail(syntax, "C205",
+                    "type() is outside takt's subset of CEL: types are known when the config is loaded");
     Call call{syntax, name, syntax.operand != nullptr && !in_namespace, {}};
     bool good = true;
     if (call.method) {
         call.arguments.push_back(build(*syntax.operand));
         good = static_cast<bool>(call.arguments.back());
     }
-    // The list of a format holds values of any types: the format reads it itself. So does the list of math.greatest: it is its arguments.
+    // The list of a format holds values of any types: the format reads it itself. So does the list of math.greatest: it
+    // is its arguments.
     const bool is_format = call.method && name == "format";
-    const bool of_list = (name == "math.greatest" || name == "math.least") && syntax.arguments.size() == 1 && syntax.arguments[0]->kind == Syntax::Kind::list;
+    const bool of_list = (name == "math.greatest" || name == "math.least") && syntax.arguments.size() == 1 &&
+                         syntax.arguments[0]->kind == Syntax::Kind::list;
     for (const auto& argument : of_list ? syntax.arguments[0]->arguments : syntax.arguments) {
         if (is_format) break;
         call.arguments.push_back(build(*argument));
@@ -667,8 +822,9 @@ Typed Builder::build_call(const Syntax& syntax) {
 
 Typed Builder::dispatch(Call& call) {
     using Family = std::optional<Typed> (*)(Builder&, Call&);
-    static constexpr Family families[] = {build_operator,   build_string_function, build_math_function,   build_time_function,
-                                          build_conversion, build_list_function,   build_decimal_function};
+    static constexpr Family families[] = {build_operator,        build_string_function, build_math_function,
+                                          build_time_function,   build_conversion,      build_list_function,
+                                          build_decimal_function};
     for (const Family family : families) {
         if (auto typed = family(*this, call)) {
             typed->syntax = &call.syntax;

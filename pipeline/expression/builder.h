@@ -30,12 +30,12 @@ class Builder {
     /// Columns that were read, ascending, each once.
     std::vector<Slot> slots() const;
 
-    // For the function families (operators.cc, strings.cc, ...): each tries a call whose arguments are typed, and gives nothing when the name
-    // is not its own. A null node inside the result means that a mistake was reported.
+    // For the function families (operators.cc, strings.cc, ...): each tries a call whose arguments are typed, and gives
+    // nothing when the name is not its own. A null node inside the result means that a mistake was reported.
     struct Call {
         const Syntax& syntax;
-        const std::string& name;         ///< "math.abs", "startsWith"
-        bool method = false;             ///< arguments[0] is the receiver
+        const std::string& name;  ///< "math.abs", "startsWith"
+        bool method = false;      ///< arguments[0] is the receiver
         std::vector<Typed> arguments;
 
         bool matches(std::initializer_list<TypeKind> kinds) const;
@@ -67,6 +67,7 @@ class Builder {
     Typed build_list(const Syntax& syntax);
     Typed build_call(const Syntax& syntax);
     Typed build_has(const Syntax& syntax);
+    std::optional<Typed> build_type_comparison(const Syntax& syntax);
     Typed build_conditional(const Syntax& syntax);
     Typed build_logic(const Syntax& syntax, bool is_and);
     Typed build_comprehension(const Syntax& syntax);

@@ -18,7 +18,9 @@ using Text = std::string_view;
 constexpr const char* kRange = "beyond the range of the type";
 constexpr const char* kNotANumber = "this string is no number of that type";
 
-Type of(K kind) { return Type::of(kind); }
+Type of(K kind) {
+    return Type::of(kind);
+}
 
 template <typename R, typename A, typename F>
 Typed convert(Builder& builder, Builder::Call& call, K result, F function) {
@@ -31,7 +33,8 @@ const char* read_number(T& out, Text text) {
     const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
     const Text digits = plus ? text.substr(1) : text;
     const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-    return read.ec == std::errc() && read.ptr == digits.data() + digits.size() && !digits.empty() ? nullptr : kNotANumber;
+    return read.ec == std::errc() && read.ptr == digits.data() + digits.size() && !digits.empty() ? nullptr
+                                                                                                  : kNotANumber;
 }
 
 /// The double nearest to a decimal.
@@ -50,7 +53,8 @@ double nearest_double(Int128 units, int scale) {
 Typed to_int(Builder& builder, Builder::Call& call) {
     using I = std::int64_t;
     switch (call.arguments[0].type().kind) {
-        case K::int64: return std::move(call.arguments[0]);
+        case K::int64:
+            return std::move(call.arguments[0]);
         case K::uint64:
             return convert<I, std::uint64_t>(builder, call, K::int64, [](I& out, Arena&, std::uint64_t a) {
                 out = static_cast<I>(a);
@@ -71,19 +75,28 @@ Typed to_int(Builder& builder, Builder::Call& call) {
                 return nullptr;
             });
         }
-        case K::string: return convert<I, Text>(builder, call, K::int64, [](I& out, Arena&, Text text) { return read_number(out, text); });
-        case K::enumeration: return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I value) { return value; }));
+        case K::string:
+            return convert<I, Text>(builder, call, K::int64,
+                                    [](I& out, Arena&, Text text) { return read_number(out, text); });
+        case K::enumeration:
+            return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I value) { return value; }));
         case K::timestamp:
-            return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I time) { return time / kSecond - (time % kSecond < 0 ? 1 : 0); }));
-        case K::duration: return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I span) { return span / kSecond; }));
-        default: return builder.no_overload(call);
+            return builder.finish(call.syntax, pure<I, I>(of(K::int64), call.take(), [](I time) {
+                                      return time / kSecond - (time % kSecond < 0 ? 1 : 0);
+                                  }));
+        case K::duration:
+            return builder.finish(call.syntax,
+                                  pure<I, I>(of(K::int64), call.take(), [](I span) { return span / kSecond; }));
+        default:
+            return builder.no_overload(call);
     }
 }
 
 Typed to_uint(Builder& builder, Builder::Call& call) {
     using U = std::uint64_t;
     switch (call.arguments[0].type().kind) {
-        case K::uint64: return std::move(call.arguments[0]);
+        case K::uint64:
+            return std::move(call.arguments[0]);
         case K::int64:
             return convert<U, std::int64_t>(builder, call, K::uint64, [](U& out, Arena&, std::int64_t a) {
                 out = static_cast<U>(a);
@@ -95,23 +108,37 @@ Typed to_uint(Builder& builder, Builder::Call& call) {
                 out = static_cast<U>(a);
                 return nullptr;
             });
-        case K::string: return convert<U, Text>(builder, call, K::uint64, [](U& out, Arena&, Text text) { return read_number(out, text); });
-        default: return builder.no_overload(call);
+        case K::string:
+            return convert<U, Text>(builder, call, K::uint64,
+                                    [](U& out, Arena&, Text text) { return read_number(out, text); });
+        default:
+            return builder.no_overload(call);
     }
 }
 
 Typed to_double(Builder& builder, Builder::Call& call) {
     switch (call.arguments[0].type().kind) {
-        case K::float64: return std::move(call.arguments[0]);
-        case K::int64: return builder.finish(call.syntax, pure<double, std::int64_t>(of(K::float64), call.take(), [](std::int64_t a) { return static_cast<double>(a); }));
-        case K::uint64: return builder.finish(call.syntax, pure<double, std::uint64_t>(of(K::float64), call.take(), [](std::uint64_t a) { return static_cast<double>(a); }));
+        case K::float64:
+            return std::move(call.arguments[0]);
+        case K::int64:
+            return builder.finish(call.syntax,
+                                  pure<double, std::int64_t>(of(K::float64), call.take(),
+                                                             [](std::int64_t a) { return static_cast<double>(a); }));
+        case K::uint64:
+            return builder.finish(call.syntax,
+                                  pure<double, std::uint64_t>(of(K::float64), call.take(),
+                                                              [](std::uint64_t a) { return static_cast<double>(a); }));
         case K::decimal:
-            return builder.finish(call.syntax, pure<double, Int128>(of(K::float64), call.take(), [scale = static_cast<int>(call.arguments[0].type().scale)](Int128 a) {
-                                      return nearest_double(a, scale);
-                                  }));
+            return builder.finish(
+                call.syntax, pure<double, Int128>(of(K::float64), call.take(),
+                                                  [scale = static_cast<int>(call.arguments[0].type().scale)](Int128 a) {
+                                                      return nearest_double(a, scale);
+                                                  }));
         case K::string:
-            return convert<double, Text>(builder, call, K::float64, [](double& out, Arena&, Text text) { return read_number(out, text); });
-        default: return builder.no_overload(call);
+            return convert<double, Text>(builder, call, K::float64,
+                                         [](double& out, Arena&, Text text) { return read_number(out, text); });
+        default:
+            return builder.no_overload(call);
     }
 }
 
@@ -126,42 +153,57 @@ Typed write_text(Builder& builder, Builder::Call& call, F function) {
 Typed to_text(Builder& builder, Builder::Call& call) {
     const Type type = call.arguments[0].type();
     switch (type.kind) {
-        case K::string: return std::move(call.arguments[0]);
-        case K::boolean: return write_text<std::uint8_t>(builder, call, [](std::uint8_t a) { return std::string(a != 0 ? "true" : "false"); });
-        case K::int64: return write_text<std::int64_t>(builder, call, [](std::int64_t a) { return fmt::format("{}", a); });
-        case K::uint64: return write_text<std::uint64_t>(builder, call, [](std::uint64_t a) { return fmt::format("{}", a); });
-        case K::float64: return write_text<double>(builder, call, format_double);
-        case K::decimal: return write_text<Int128>(builder, call, [scale = type.scale](Int128 a) { return format_decimal(a, scale); });
-        case K::timestamp: return write_text<std::int64_t>(builder, call, format_timestamp);
-        case K::duration: return write_text<std::int64_t>(builder, call, format_seconds);
+        case K::string:
+            return std::move(call.arguments[0]);
+        case K::boolean:
+            return write_text<std::uint8_t>(builder, call,
+                                            [](std::uint8_t a) { return std::string(a != 0 ? "true" : "false"); });
+        case K::int64:
+            return write_text<std::int64_t>(builder, call, [](std::int64_t a) { return fmt::format("{}", a); });
+        case K::uint64:
+            return write_text<std::uint64_t>(builder, call, [](std::uint64_t a) { return fmt::format("{}", a); });
+        case K::float64:
+            return write_text<double>(builder, call, format_double);
+        case K::decimal:
+            return write_text<Int128>(builder, call,
+                                      [scale = type.scale](Int128 a) { return format_decimal(a, scale); });
+        case K::timestamp:
+            return write_text<std::int64_t>(builder, call, format_timestamp);
+        case K::duration:
+            return write_text<std::int64_t>(builder, call, format_seconds);
         case K::enumeration:
-            return builder.finish(call.syntax, pure<Text, std::int64_t>(of(K::string), call.take(), [names = type.enumeration](std::int64_t a) { return names->name_of(a); }));
+            return builder.finish(call.syntax, pure<Text, std::int64_t>(of(K::string), call.take(),
+                                                                        [names = type.enumeration](std::int64_t a) {
+                                                                            return names->name_of(a);
+                                                                        }));
         case K::bytes:
             return convert<Text, Text>(builder, call, K::string, [](Text& out, Arena&, Text bytes) {
                 out = bytes;
                 return is_valid_utf8(bytes) ? nullptr : "these bytes are no UTF-8";
             });
-        default: return builder.no_overload(call);
+        default:
+            return builder.no_overload(call);
     }
 }
 
 Typed to_bool(Builder& builder, Builder::Call& call) {
     if (call.matches({K::boolean})) return std::move(call.arguments[0]);
     if (!call.matches({K::string})) return builder.no_overload(call);
-    return convert<std::uint8_t, Text>(builder, call, K::boolean, [](std::uint8_t& out, Arena&, Text text) -> const char* {
-        static constexpr Text yes[] = {"1", "t", "T", "true", "TRUE", "True"};
-        static constexpr Text no[] = {"0", "f", "F", "false", "FALSE", "False"};
-        for (const Text one : yes) {
-            if (text == one) {
-                out = 1;
-                return nullptr;
-            }
-        }
-        for (const Text one : no) {
-            if (text == one) return nullptr;
-        }
-        return "this string is no bool";
-    });
+    return convert<std::uint8_t, Text>(builder, call, K::boolean,
+                                       [](std::uint8_t& out, Arena&, Text text) -> const char* {
+                                           static constexpr Text yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+                                           static constexpr Text no[] = {"0", "f", "F", "false", "FALSE", "False"};
+                                           for (const Text one : yes) {
+                                               if (text == one) {
+                                                   out = 1;
+                                                   return nullptr;
+                                               }
+                                           }
+                                           for (const Text one : no) {
+                                               if (text == one) return nullptr;
+                                           }
+                                           return "this string is no bool";
+                                       });
 }
 
 /// Whether CEL could hold the instant although takt cannot: years 1 to 9999.
@@ -186,26 +228,32 @@ Typed to_timestamp(Builder& builder, Builder::Call& call) {
         if (const auto seconds = constant_int(call.arguments[0])) {
             const bool cel = *seconds >= -62135596800 && *seconds <= 253402300799;
             Int128 nanoseconds = static_cast<Int128>(*seconds) * kSecond;
-            if (cel && (nanoseconds < INT64_MIN || nanoseconds > INT64_MAX)) return builder.fail(call.syntax, "C205", "instants before 1677 or after 2262 are outside takt's subset of CEL");
+            if (cel && (nanoseconds < INT64_MIN || nanoseconds > INT64_MAX))
+                return builder.fail(call.syntax, "C205",
+                                    "instants before 1677 or after 2262 are outside takt's subset of CEL");
         }
-        return convert<std::int64_t, std::int64_t>(builder, call, K::timestamp, [](std::int64_t& out, Arena&, std::int64_t seconds) {
-            return __builtin_mul_overflow(seconds, kSecond, &out) ? kRange : nullptr;
-        });
+        return convert<std::int64_t, std::int64_t>(
+            builder, call, K::timestamp, [](std::int64_t& out, Arena&, std::int64_t seconds) {
+                return __builtin_mul_overflow(seconds, kSecond, &out) ? kRange : nullptr;
+            });
     }
     if (!call.matches({K::string})) return builder.no_overload(call);
     if (const auto text = constant_text(call.arguments[0])) {
-        if (!parse_timestamp(*text) && is_cel_timestamp(*text)) return builder.fail(call.syntax, "C205", "instants before 1677 or after 2262 are outside takt's subset of CEL");
+        if (!parse_timestamp(*text) && is_cel_timestamp(*text))
+            return builder.fail(call.syntax, "C205",
+                                "instants before 1677 or after 2262 are outside takt's subset of CEL");
     }
-    return convert<std::int64_t, Text>(builder, call, K::timestamp, [](std::int64_t& out, Arena&, Text text) -> const char* {
-        const auto time = parse_timestamp(text);
-        if (!time) return "this string is no timestamp (RFC 3339)";
-        out = *time;
-        return nullptr;
-    });
+    return convert<std::int64_t, Text>(builder, call, K::timestamp,
+                                       [](std::int64_t& out, Arena&, Text text) -> const char* {
+                                           const auto time = parse_timestamp(text);
+                                           if (!time) return "this string is no timestamp (RFC 3339)";
+                                           out = *time;
+                                           return nullptr;
+                                       });
 }
 
-/// CEL's form: a sign, then numbers with a fraction and a unit each: "1h30m", "-1.5s", "320ms". The value in nanoseconds goes to `exact`; false when
-/// it is no duration.
+/// CEL's form: a sign, then numbers with a fraction and a unit each: "1h30m", "-1.5s", "320ms". The value in
+/// nanoseconds goes to `exact`; false when it is no duration.
 bool read_duration(Text text, Int128& exact) {
     exact = 0;
     bool negative = false;
@@ -215,12 +263,14 @@ bool read_duration(Text text, Int128& exact) {
     }
     if (text.empty()) return false;
     if (text == "0") return true;
-    static constexpr std::pair<Text, std::int64_t> units[] = {{"ns", 1},          {"us", kMicrosecond}, {"µs", kMicrosecond}, {"ms", kMillisecond},
-                                                              {"s", kSecond},     {"m", kMinute},       {"h", kHour}};
+    static constexpr std::pair<Text, std::int64_t> units[] = {
+        {"ns", 1},      {"us", kMicrosecond}, {"µs", kMicrosecond}, {"ms", kMillisecond},
+        {"s", kSecond}, {"m", kMinute},       {"h", kHour}};
     while (!text.empty()) {
         std::size_t size = 0;
         std::size_t points = 0;
-        while (size < text.size() && ((text[size] >= '0' && text[size] <= '9') || text[size] == '.')) points += text[size++] == '.' ? 1 : 0;
+        while (size < text.size() && ((text[size] >= '0' && text[size] <= '9') || text[size] == '.'))
+            points += text[size++] == '.' ? 1 : 0;
         if (size == points || points > 1 || size > 24) return false;
         std::string digits(text.substr(0, size));
         if (digits.back() == '.') digits.pop_back();
@@ -253,17 +303,19 @@ Typed to_duration(Builder& builder, Builder::Call& call) {
     if (const auto text = constant_text(call.arguments[0])) {
         Int128 exact = 0;
         constexpr Int128 kCelLimit = static_cast<Int128>(315576000000) * kSecond;  // 10,000 years
-        if (read_duration(*text, exact) && exact >= -kCelLimit && exact <= kCelLimit && (exact < INT64_MIN || exact > INT64_MAX)) {
+        if (read_duration(*text, exact) && exact >= -kCelLimit && exact <= kCelLimit &&
+            (exact < INT64_MIN || exact > INT64_MAX)) {
             return builder.fail(call.syntax, "C205", "durations beyond 292 years are outside takt's subset of CEL");
         }
     }
-    return convert<std::int64_t, Text>(builder, call, K::duration, [](std::int64_t& out, Arena&, Text text) -> const char* {
-        Int128 exact = 0;
-        if (!read_duration(text, exact)) return "this string is no duration";
-        if (exact < INT64_MIN || exact > INT64_MAX) return kRange;
-        out = static_cast<std::int64_t>(exact);
-        return nullptr;
-    });
+    return convert<std::int64_t, Text>(builder, call, K::duration,
+                                       [](std::int64_t& out, Arena&, Text text) -> const char* {
+                                           Int128 exact = 0;
+                                           if (!read_duration(text, exact)) return "this string is no duration";
+                                           if (exact < INT64_MIN || exact > INT64_MAX) return kRange;
+                                           out = static_cast<std::int64_t>(exact);
+                                           return nullptr;
+                                       });
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "pipeline/expression/expression.h"
 
+#include <algorithm>
+
 #include "pipeline/expression/builder.h"
 #include "pipeline/expression/values.h"
 
@@ -17,8 +19,40 @@ Program::~Program() = default;
 Program::Program(Program&&) noexcept = default;
 Program& Program::operator=(Program&&) noexcept = default;
 
-const Type& Program::type() const { return body_->root->type(); }
-const std::vector<Slot>& Program::slots() const { return body_->slots; }
+const expression::Errors* Program::Node::select(const expression::Frame& frame, const Selection& rows,
+                                                Selection& yes) const {
+    const expression::Values values = evaluate(frame, rows, nullptr);
+    const expression::Reader<std::uint8_t> verdict(values);
+    const std::uint32_t size = rows.size();
+    yes.resize(size);
+    Row* const to = yes.data();
+    const Row* const from = rows.data();
+    std::size_t chosen = 0;
+    if (values.constant) {
+        if (verdict[0] != 0) {
+            std::copy(from, from + size, to);
+            chosen = size;
+        }
+    } else {
+        const std::uint8_t* const verdicts = verdict.data;
+        for (std::uint32_t i = 0; i < size; ++i) {
+            const Row row = from[i];
+            to[chosen] = row;
+            chosen += verdicts[row];
+        }
+    }
+    yes.resize(chosen);
+    if (values.errors == nullptr || values.errors->empty()) return nullptr;
+    expression::remove_rows(yes, *values.errors);
+    return values.errors;
+}
+
+const Type& Program::type() const {
+    return body_->root->type();
+}
+const std::vector<Slot>& Program::slots() const {
+    return body_->slots;
+}
 
 std::unique_ptr<Program::Scratch> Program::make_scratch() const {
     auto scratch = std::make_unique<Scratch>();
@@ -71,49 +105,29 @@ void Program::split(const Batch& batch, const Selection& rows, Scratch& scratch,
     frame.rows = static_cast<std::uint32_t>(batch.outcome.size());
     frame.scratch = &scratch;
     frame.strings = &strings;
-    const expression::Values values = body_->root->evaluate(frame, rows, nullptr);
-    const expression::Reader<std::uint8_t> verdict(values);
-    if (values.errors != nullptr) {
-        errors.rows = *values.errors;
+    Selection own;
+    Selection& chosen = yes != nullptr && yes != &rows ? *yes : own;
+    const expression::Errors* found = body_->root->select(frame, rows, chosen);
+    if (no != nullptr) {
+        no->resize(rows.size());
+        Row* const to = no->data();
+        std::size_t left = 0;
+        std::size_t at = 0;
+        for (const Row row : rows) {
+            const bool is = at < chosen.size() && chosen[at] == row;
+            to[left] = row;
+            left += is ? 0 : 1;
+            at += is ? 1 : 0;
+        }
+        no->resize(left);
+        if (found != nullptr) expression::remove_rows(*no, *found);
+    }
+    if (found != nullptr) {
+        errors.rows = *found;
     } else {
         errors.rows.clear();
     }
-    const std::uint32_t size = rows.size();
-    if (yes != nullptr) yes->resize(size);
-    if (no != nullptr) no->resize(size);
-    std::size_t yes_rows = 0;
-    std::size_t no_rows = 0;
-    std::size_t error = 0;
-    Row unwanted = 0;
-    Row* const yes_to = yes != nullptr ? yes->data() : nullptr;
-    Row* const no_to = no != nullptr ? no->data() : nullptr;
-    const auto put = [&](Row row) {
-        const bool is = verdict[row] != 0;
-        *(yes_to != nullptr ? yes_to + yes_rows : &unwanted) = row;
-        *(no_to != nullptr ? no_to + no_rows : &unwanted) = row;
-        yes_rows += is ? 1 : 0;
-        no_rows += is ? 0 : 1;
-    };
-    if (errors.rows.empty() && no == nullptr && yes != nullptr && !verdict.constant) {
-        // What a filter asks for.
-        const std::uint8_t* const verdicts = verdict.data;
-        const Row* const from = rows.data();
-        for (std::uint32_t i = 0; i < size; ++i) {
-            const Row row = from[i];
-            yes_to[yes_rows] = row;
-            yes_rows += verdicts[row];
-        }
-    } else {
-        for (const Row row : rows) {
-            if (error < errors.rows.size() && errors.rows[error].first == row) {
-                ++error;
-            } else {
-                put(row);
-            }
-        }
-    }
-    if (yes != nullptr) yes->resize(yes_rows);
-    if (no != nullptr) no->resize(no_rows);
+    if (yes != nullptr && &chosen != yes) *yes = std::move(own);
 }
 
 std::variant<Program, std::vector<ExpressionMistake>> compile_expression(std::string_view text, const Scope& scope) {

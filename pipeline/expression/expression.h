@@ -40,7 +40,7 @@ struct ExpressionMistake {
     std::uint32_t length = 0;  ///< 0: only the place is known
     std::string code;          ///< C2xx
     std::string message;
-    std::string hint;          ///< "did you mean 'quantity'?"; empty when there is none
+    std::string hint;  ///< "did you mean 'quantity'?"; empty when there is none
 };
 
 /// Rows whose evaluation ended in an error (CEL: division by zero, overflow, bad conversion, index out of range).
@@ -59,8 +59,9 @@ struct NodeScratch {
 
 /// A compiled expression: immutable, shared by threads; each thread brings its own Scratch.
 ///
-/// Semantics: CEL (github.com/google/cel-spec, doc/langdef.md), a typed subset, plus `decimal` (exact, 128 bit) and enumerations
-/// compared with their names. An absent column reads as its type's default, `has(name)` tells; && and || absorb errors as CEL does.
+/// Semantics: CEL (github.com/google/cel-spec, doc/langdef.md), a typed subset, plus `decimal` (exact, 128 bit) and
+/// enumerations compared with their names. An absent column reads as its type's default, `has(name)` tells; && and ||
+/// absorb errors as CEL does.
 class Program {
   public:
     /// Intermediate columns, reused from batch to batch.
@@ -82,14 +83,14 @@ class Program {
 
     std::unique_ptr<Scratch> make_scratch() const;
 
-    /// Writes the value of each selected row into `out` (reset by the callee to batch.rows rows; type() is its type; valid unless the
-    /// value is absent or in error). `out` may be a column of the batch that the expression does not read. Strings that it
-    /// makes live in `strings`.
+    /// Writes the value of each selected row into `out` (reset by the callee to batch.rows rows; type() is its type;
+    /// valid unless the value is absent or in error). `out` may be a column of the batch that the expression does not
+    /// read. Strings that it makes live in `strings`.
     void evaluate(const Batch& batch, const Selection& rows, Scratch& scratch, Column& out, Arena& strings,
                   ExpressionErrors& errors) const;
 
-    /// For boolean programs: splits `rows` into those where it is true and those where it is false (both ascending); rows in error are in
-    /// neither. The three outputs are overwritten; `yes` or `no` may be null when not wanted.
+    /// For boolean programs: splits `rows` into those where it is true and those where it is false (both ascending);
+    /// rows in error are in neither. The three outputs are overwritten; `yes` or `no` may be null when not wanted.
     void split(const Batch& batch, const Selection& rows, Scratch& scratch, Selection* yes, Selection* no,
                ExpressionErrors& errors) const;
 

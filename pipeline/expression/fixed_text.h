@@ -14,8 +14,8 @@ inline T load(const char* from) {
     return value;
 }
 
-/// The first 8 bytes of a text as a number; of a shorter one all its bytes. Texts of one size differ in their first 8 bytes exactly
-/// when their heads differ.
+/// The first 8 bytes of a text as a number; of a shorter one all its bytes. Texts of one size differ in their first 8
+/// bytes exactly when their heads differ.
 inline std::uint64_t head_of(std::string_view text) {
     const std::size_t size = text.size();
     if (size >= 8) return load<std::uint64_t>(text.data());
@@ -27,12 +27,15 @@ inline std::uint64_t head_of(std::string_view text) {
     return byte(0) | byte(size / 2) << 8 | byte(size - 1) << 16;
 }
 
-/// Whether the bytes at a place are a text of `size` 4 to 7 (T = 4 bytes) or 8 to 16 (T = 8 bytes): two loads that may overlap.
+/// Whether the bytes at a place are a text of `size` 4 to 7 (T = 4 bytes) or 8 to 16 (T = 8 bytes): two loads that may
+/// overlap.
 template <typename T>
 struct IsMiddleText {
     explicit IsMiddleText(std::string_view text)
         : size(text.size()), first(load<T>(text.data())), last(load<T>(text.data() + size - sizeof(T))) {}
-    bool operator()(const char* at) const { return ((load<T>(at) ^ first) | (load<T>(at + size - sizeof(T)) ^ last)) == 0; }
+    bool operator()(const char* at) const {
+        return ((load<T>(at) ^ first) | (load<T>(at + size - sizeof(T)) ^ last)) == 0;
+    }
 
     std::size_t size;
     T first;
@@ -55,8 +58,8 @@ struct IsLongText {
     std::string_view text;
 };
 
-/// Calls `make` with a test of whether the bytes at a place are `text`, which must outlive it; the test of the text's size, so that
-/// each has a loop of its own. At least `size` bytes must be there.
+/// Calls `make` with a test of whether the bytes at a place are `text`, which must outlive it; the test of the text's
+/// size, so that each has a loop of its own. At least `size` bytes must be there.
 template <typename Make>
 auto with_fixed_text(std::string_view text, Make&& make) {
     if (text.size() < 4) return make(IsShortText(text));

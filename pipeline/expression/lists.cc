@@ -14,7 +14,8 @@ using K = TypeKind;
 
 class IndexNode final : public Program::Node {
   public:
-    IndexNode(Type type, NodePointer list, NodePointer index) : Node(std::move(type)), list_(std::move(list)), index_(std::move(index)) {}
+    IndexNode(Type type, NodePointer list, NodePointer index)
+        : Node(std::move(type)), list_(std::move(list)), index_(std::move(index)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         const Values list = list_->evaluate(frame, rows, nullptr);
@@ -43,7 +44,8 @@ class IndexNode final : public Program::Node {
     /// -1 where the number is no whole position.
     static std::int64_t position(const Values& index, Row row) {
         switch (index.column->type().kind) {
-            case K::int64: return Reader<std::int64_t>(index)[row];
+            case K::int64:
+                return Reader<std::int64_t>(index)[row];
             case K::uint64: {
                 const std::uint64_t at = Reader<std::uint64_t>(index)[row];
                 return at <= INT64_MAX ? static_cast<std::int64_t>(at) : -1;
@@ -64,7 +66,8 @@ class IndexNode final : public Program::Node {
 /// Membership in any list, by CEL's equality.
 class InListNode final : public Program::Node {
   public:
-    InListNode(NodePointer value, NodePointer list) : Node(Type::of(K::boolean)), value_(std::move(value)), list_(std::move(list)) {}
+    InListNode(NodePointer value, NodePointer list)
+        : Node(Type::of(K::boolean)), value_(std::move(value)), list_(std::move(list)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         const Values value = value_->evaluate(frame, rows, nullptr);
@@ -97,15 +100,17 @@ Typed in_numbers(Builder& builder, Builder::Call& call, std::vector<std::int64_t
     if (*low >= 0 && *high < 64) {
         std::uint64_t mask = 0;
         for (const std::int64_t one : wanted) mask |= std::uint64_t{1} << one;
-        return builder.finish(call.syntax, pure<std::uint8_t, std::int64_t>(Type::of(K::boolean), std::move(value), [mask](std::int64_t v) {
-                                  const auto bit = static_cast<std::uint64_t>(v);
-                                  return static_cast<std::uint8_t>(bit < 64 ? (mask >> bit) & 1 : 0);
-                              }));
+        return builder.finish(call.syntax, pure<std::uint8_t, std::int64_t>(
+                                               Type::of(K::boolean), std::move(value), [mask](std::int64_t v) {
+                                                   const auto bit = static_cast<std::uint64_t>(v);
+                                                   return static_cast<std::uint8_t>(bit < 64 ? (mask >> bit) & 1 : 0);
+                                               }));
     }
     std::sort(wanted.begin(), wanted.end());
-    return builder.finish(call.syntax, pure<std::uint8_t, std::int64_t>(Type::of(K::boolean), std::move(value), [wanted](std::int64_t v) {
-                              return static_cast<std::uint8_t>(std::binary_search(wanted.begin(), wanted.end(), v));
-                          }));
+    return builder.finish(
+        call.syntax, pure<std::uint8_t, std::int64_t>(Type::of(K::boolean), std::move(value), [wanted](std::int64_t v) {
+            return static_cast<std::uint8_t>(std::binary_search(wanted.begin(), wanted.end(), v));
+        }));
 }
 
 Typed in_texts(Builder& builder, Builder::Call& call, std::vector<std::string_view> wanted) {
@@ -115,19 +120,24 @@ Typed in_texts(Builder& builder, Builder::Call& call, std::vector<std::string_vi
         // The texts are those of the list's constant, kept as long as the program.
         std::vector<std::pair<std::uint64_t, std::string_view>> heads;
         for (const std::string_view one : wanted) heads.push_back({head_of(one), builder.keep(one)});
-        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [heads](std::string_view v) {
-                                  const std::uint64_t head = head_of(v);
-                                  for (const auto& [one_head, one] : heads) {
-                                      if (one_head == head && one.size() == v.size() && (v.size() <= 8 || one == v)) return std::uint8_t{1};
-                                  }
-                                  return std::uint8_t{0};
-                              }));
+        return builder.finish(
+            call.syntax,
+            pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [heads](std::string_view v) {
+                const std::uint64_t head = head_of(v);
+                for (const auto& [one_head, one] : heads) {
+                    if (one_head == head && one.size() == v.size() && (v.size() <= 8 || one == v))
+                        return std::uint8_t{1};
+                }
+                return std::uint8_t{0};
+            }));
     }
     for (std::string_view& one : wanted) one = builder.keep(one);
     std::sort(wanted.begin(), wanted.end());
-    return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [wanted](std::string_view v) {
-                              return static_cast<std::uint8_t>(std::binary_search(wanted.begin(), wanted.end(), v));
-                          }));
+    return builder.finish(
+        call.syntax,
+        pure<std::uint8_t, std::string_view>(Type::of(K::boolean), std::move(value), [wanted](std::string_view v) {
+            return static_cast<std::uint8_t>(std::binary_search(wanted.begin(), wanted.end(), v));
+        }));
 }
 
 /// `x in [constants]` of one type, by a table; nothing when it must go the slow way.
@@ -166,7 +176,8 @@ std::optional<Typed> in_constants(Builder& builder, Builder::Call& call) {
 
 class ConcatenateNode final : public Program::Node {
   public:
-    ConcatenateNode(Type type, NodePointer left, NodePointer right) : Node(std::move(type)), left_(std::move(left)), right_(std::move(right)) {}
+    ConcatenateNode(Type type, NodePointer left, NodePointer right)
+        : Node(std::move(type)), left_(std::move(left)), right_(std::move(right)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         const Values sides[] = {left_->evaluate(frame, rows, nullptr), right_->evaluate(frame, rows, nullptr)};
@@ -200,7 +211,11 @@ enum class Macro : std::uint8_t { all, exists, exists_one, filter, map };
 class ComprehensionNode final : public Program::Node {
   public:
     ComprehensionNode(Type type, Macro macro, NodePointer list, NodePointer condition, NodePointer body)
-        : Node(std::move(type)), macro_(macro), list_(std::move(list)), condition_(std::move(condition)), body_(std::move(body)) {}
+        : Node(std::move(type)),
+          macro_(macro),
+          list_(std::move(list)),
+          condition_(std::move(condition)),
+          body_(std::move(body)) {}
 
     Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
         const Values list = list_->evaluate(frame, rows, nullptr);
@@ -222,7 +237,8 @@ class ComprehensionNode final : public Program::Node {
             State state;
             for (std::uint32_t begin = 0; begin < span.size; begin += kBatchRows) {
                 const std::uint32_t size = std::min(span.size - begin, kBatchRows);
-                walk(frame, row, *list.column->elements(), span.begin + begin, begin, size, state, writer ? &*writer : nullptr);
+                walk(frame, row, *list.column->elements(), span.begin + begin, begin, size, state,
+                     writer ? &*writer : nullptr);
             }
             if (!makes_list) {
                 out.values<std::uint8_t>()[row] = state.value(macro_);
@@ -246,9 +262,12 @@ class ComprehensionNode final : public Program::Node {
         std::uint8_t value(Macro macro) const {
             if (error(macro) != nullptr) return 0;
             switch (macro) {
-                case Macro::all: return falses == 0 ? 1 : 0;
-                case Macro::exists: return trues > 0 ? 1 : 0;
-                default: return trues == 1 ? 1 : 0;
+                case Macro::all:
+                    return falses == 0 ? 1 : 0;
+                case Macro::exists:
+                    return trues > 0 ? 1 : 0;
+                default:
+                    return trues == 1 ? 1 : 0;
             }
         }
         /// all and exists are chains of && and ||: a deciding element absorbs errors. The others are not.
@@ -259,8 +278,8 @@ class ComprehensionNode final : public Program::Node {
         }
     };
 
-    void walk(const Frame& outer, Row row, const Column& elements, std::uint32_t from, std::uint32_t index_from, std::uint32_t size, State& state,
-              ListWriter* writer) const {
+    void walk(const Frame& outer, Row row, const Column& elements, std::uint32_t from, std::uint32_t index_from,
+              std::uint32_t size, State& state, ListWriter* writer) const {
         Column element(elements.type());
         element.reset(size);
         Column index(Type::of(K::int64));
@@ -308,7 +327,8 @@ class ComprehensionNode final : public Program::Node {
             return;
         }
         const Values made = body_->evaluate(frame, chosen, nullptr);
-        if (made.errors != nullptr && !made.errors->empty() && state.failure == nullptr) state.failure = (*made.errors)[0].second;
+        if (made.errors != nullptr && !made.errors->empty() && state.failure == nullptr)
+            state.failure = (*made.errors)[0].second;
         for (const Row i : chosen) writer->append(*made.column, made.constant ? 0 : i);
     }
 
@@ -328,9 +348,12 @@ Typed build_index(Builder& builder, Builder::Call& call) {
     const bool whole = index == K::int64 || (call.arguments[1].dyn && is_number(index));
     if (!whole) {
         if (!call.arguments[1].dyn) return builder.no_overload(call);
-        return builder.finish(call.syntax, always_fails(list.element_type(), std::move(call.arguments[1].node), "no such overload: an index is a number"));
+        return builder.finish(call.syntax, always_fails(list.element_type(), std::move(call.arguments[1].node),
+                                                        "no such overload: an index is a number"));
     }
-    return builder.finish(call.syntax, std::make_unique<IndexNode>(list.element_type(), std::move(call.arguments[0].node), std::move(call.arguments[1].node)));
+    return builder.finish(call.syntax,
+                          std::make_unique<IndexNode>(list.element_type(), std::move(call.arguments[0].node),
+                                                      std::move(call.arguments[1].node)));
 }
 
 Typed build_in(Builder& builder, Builder::Call& call) {
@@ -338,10 +361,12 @@ Typed build_in(Builder& builder, Builder::Call& call) {
     const Type value = call.arguments[0].type();
     const Type list = call.arguments[1].type();
     if (auto typed = in_constants(builder, call)) return std::move(*typed);
-    const bool comparable = value.kind == list.element || list.element == K::null || (is_number(value.kind) && is_number(list.element)) ||
-                            call.arguments[0].dyn || call.arguments[1].dyn;
+    const bool comparable = value.kind == list.element || list.element == K::null ||
+                            (is_number(value.kind) && is_number(list.element)) || call.arguments[0].dyn ||
+                            call.arguments[1].dyn;
     if (!comparable) return builder.no_overload(call);
-    return builder.finish(call.syntax, std::make_unique<InListNode>(std::move(call.arguments[0].node), std::move(call.arguments[1].node)));
+    return builder.finish(call.syntax, std::make_unique<InListNode>(std::move(call.arguments[0].node),
+                                                                    std::move(call.arguments[1].node)));
 }
 
 Typed concatenate_lists(Builder& builder, Builder::Call& call) {
@@ -349,7 +374,8 @@ Typed concatenate_lists(Builder& builder, Builder::Call& call) {
     const Type right = call.arguments[1].type();
     const bool same = left == right || left.element == K::null || right.element == K::null;
     if (!same) return builder.no_overload(call);
-    return builder.finish(call.syntax, std::make_unique<ConcatenateNode>(left.element == K::null ? right : left, std::move(call.arguments[0].node),
+    return builder.finish(call.syntax, std::make_unique<ConcatenateNode>(left.element == K::null ? right : left,
+                                                                         std::move(call.arguments[0].node),
                                                                          std::move(call.arguments[1].node)));
 }
 
@@ -361,21 +387,29 @@ Typed Builder::build_comprehension(const Syntax& syntax) {
                                                                {"filter", Macro::filter},
                                                                {"map", Macro::map},
                                                                {"transformList", Macro::map}};
-    const auto found = std::find_if(std::begin(known), std::end(known), [&](const auto& one) { return one.first == syntax.name; });
-    if (found == std::end(known)) return fail(syntax, "C205", fmt::format("'{}' makes a map: maps are outside takt's subset of CEL", syntax.name));
+    const auto found =
+        std::find_if(std::begin(known), std::end(known), [&](const auto& one) { return one.first == syntax.name; });
+    if (found == std::end(known))
+        return fail(syntax, "C205",
+                    fmt::format("'{}' makes a map: maps are outside takt's subset of CEL", syntax.name));
     const Macro macro = found->second;
     Typed list = build(*syntax.operand);
     if (!list) return list;
-    if (!list.type().is(K::list)) return fail(*list.syntax, "C204", fmt::format("'{}' walks over a list, this is a {}", syntax.name, to_string(list.type())));
+    if (!list.type().is(K::list))
+        return fail(*list.syntax, "C204",
+                    fmt::format("'{}' walks over a list, this is a {}", syntax.name, to_string(list.type())));
 
     const std::size_t count = syntax.arguments.size();
-    const bool two_variables = syntax.name == "transformList" || (macro != Macro::filter && macro != Macro::map && count == 3);
+    const bool two_variables =
+        syntax.name == "transformList" || (macro != Macro::filter && macro != Macro::map && count == 3);
     const std::size_t variables = two_variables ? 2 : 1;
     const std::size_t expressions = count - variables;
     const bool with_filter = macro == Macro::map && expressions == 2;
-    if (count <= variables || (expressions != 1 && !with_filter)) return fail(syntax, "C204", fmt::format("'{}' takes other arguments", syntax.name));
+    if (count <= variables || (expressions != 1 && !with_filter))
+        return fail(syntax, "C204", fmt::format("'{}' takes other arguments", syntax.name));
     for (std::size_t i = 0; i < variables; ++i) {
-        if (syntax.arguments[i]->kind != Syntax::Kind::identifier) return fail(*syntax.arguments[i], "C201", "a variable's name is expected here");
+        if (syntax.arguments[i]->kind != Syntax::Kind::identifier)
+            return fail(*syntax.arguments[i], "C201", "a variable's name is expected here");
     }
     ++depth_;
     const std::size_t mark = variables_.size();
@@ -397,7 +431,9 @@ Typed Builder::build_comprehension(const Syntax& syntax) {
     if (!first || (with_filter && !second)) return Typed{nullptr, false, &syntax};
     const bool has_condition = macro != Macro::map || with_filter;
     if (has_condition && !first.type().is(K::boolean)) {
-        return fail(*first.syntax, "C204", fmt::format("the condition of '{}' must be a bool, this is a {}", syntax.name, to_string(first.type())));
+        return fail(
+            *first.syntax, "C204",
+            fmt::format("the condition of '{}' must be a bool, this is a {}", syntax.name, to_string(first.type())));
     }
     Type type = Type::of(K::boolean);
     NodePointer condition = has_condition ? std::move(first.node) : nullptr;
@@ -408,12 +444,14 @@ Typed Builder::build_comprehension(const Syntax& syntax) {
         if (body->type().is(K::list)) return fail(syntax, "C205", "lists of lists are outside takt's subset of CEL");
         type = Type::list_of(body->type());
     }
-    return finish(syntax, std::make_unique<ComprehensionNode>(type, macro, std::move(list.node), std::move(condition), std::move(body)));
+    return finish(syntax, std::make_unique<ComprehensionNode>(type, macro, std::move(list.node), std::move(condition),
+                                                              std::move(body)));
 }
 
 std::optional<Typed> build_list_function(Builder& builder, Builder::Call& call) {
     if (call.name == "size" && call.arguments.size() == 1 && call.arguments[0].type().is(K::list)) {
-        return builder.finish(call.syntax, pure<std::int64_t, ListSpan>(Type::of(K::int64), call.take(), [](const ListSpan& span) {
+        return builder.finish(call.syntax,
+                              pure<std::int64_t, ListSpan>(Type::of(K::int64), call.take(), [](const ListSpan& span) {
                                   return static_cast<std::int64_t>(span.size);
                               }));
     }

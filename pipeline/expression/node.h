@@ -20,8 +20,8 @@ struct Frame {
     Program::Scratch* scratch = nullptr;
     Arena* strings = nullptr;
 
-    const Frame* outer = nullptr;             ///< of a comprehension: the frame around it
-    const std::vector<Row>* outer_row = nullptr;  ///< its row for each row of this frame
+    const Frame* outer = nullptr;                    ///< of a comprehension: the frame around it
+    const std::vector<Row>* outer_row = nullptr;     ///< its row for each row of this frame
     const Column* variable[2] = {nullptr, nullptr};  ///< element, index; by row of this frame
 };
 
@@ -51,8 +51,14 @@ class Program::Node {
     const Type& type() const { return type_; }
     std::uint32_t number = 0;  ///< place of its scratch
 
-    /// Values for the selected rows. `target`, where not null, is a column that the node may write its values to instead of its own.
-    virtual expression::Values evaluate(const expression::Frame& frame, const Selection& rows, Column* target) const = 0;
+    /// Values for the selected rows. `target`, where not null, is a column that the node may write its values to
+    /// instead of its own.
+    virtual expression::Values evaluate(const expression::Frame& frame, const Selection& rows,
+                                        Column* target) const = 0;
+    /// For a bool: the selected rows where it is true go to `yes`, which is not `rows`; gives the rows in error, null
+    /// when there are none.
+    virtual const expression::Errors* select(const expression::Frame& frame, const Selection& rows,
+                                             Selection& yes) const;
     /// Its value when it is a constant; else null.
     virtual const Column* constant() const { return nullptr; }
 
@@ -75,6 +81,8 @@ using NodePointer = std::unique_ptr<Program::Node>;
 
 /// Adds the errors of `more` to `errors`, both ascending; the first message of a row stays.
 void merge_errors(Errors& errors, const Errors* more);
+/// Takes the rows in error out of a selection.
+void remove_rows(Selection& rows, const Errors& errors);
 
 /// Reads value `row` of what may be one constant.
 template <typename T>
@@ -85,7 +93,8 @@ struct Reader {
     bool constant;
 };
 
-/// Calls `each(row)` for the selected rows. A run of rows without a gap, as an unfiltered batch is, gets a loop that can be vectorised.
+/// Calls `each(row)` for the selected rows. A run of rows without a gap, as an unfiltered batch is, gets a loop that
+/// can be vectorised.
 template <typename F>
 inline void for_each_row(const Selection& rows, F&& each) {
     const std::uint32_t size = rows.size();
@@ -99,7 +108,8 @@ inline void for_each_row(const Selection& rows, F&& each) {
     }
 }
 
-/// Applies `function` to each row's arguments and hands (row, result) to `put`; which arguments are constants is decided outside the loop.
+/// Applies `function` to each row's arguments and hands (row, result) to `put`; which arguments are constants is
+/// decided outside the loop.
 template <typename... A, typename F, typename Put>
 inline void apply_rows(const Selection& rows, const Values* values, const F& function, const Put& put) {
     if constexpr (sizeof...(A) == 1) {
@@ -159,7 +169,8 @@ class PureNode final : public Program::Node {
     std::vector<NodePointer> arguments_;
 };
 
-/// A function that may fail: `function(R& out, Arena& strings, args...)` returns null or a static message. It may be called twice for a row.
+/// A function that may fail: `function(R& out, Arena& strings, args...)` returns null or a static message. It may be
+/// called twice for a row.
 template <typename R, typename F, typename... A>
 class FallibleNode final : public Program::Node {
   public:

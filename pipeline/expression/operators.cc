@@ -15,7 +15,9 @@ constexpr const char* kOverflow = "integer overflow";
 constexpr const char* kTimeOverflow = "beyond the range of time";
 constexpr const char* kDecimalOverflow = "decimal overflow";
 
-Type of(K kind) { return Type::of(kind); }
+Type of(K kind) {
+    return Type::of(kind);
+}
 
 enum class Comparison : std::uint8_t { equal, not_equal, less, less_equal, greater, greater_equal };
 
@@ -33,12 +35,18 @@ std::optional<Comparison> comparison_of(const std::string& name) {
 template <typename Make>
 Typed with_comparison(Comparison comparison, Make&& make) {
     switch (comparison) {
-        case Comparison::equal: return make([](const auto& a, const auto& b) { return a == b; });
-        case Comparison::not_equal: return make([](const auto& a, const auto& b) { return !(a == b); });
-        case Comparison::less: return make([](const auto& a, const auto& b) { return a < b; });
-        case Comparison::less_equal: return make([](const auto& a, const auto& b) { return a <= b; });
-        case Comparison::greater: return make([](const auto& a, const auto& b) { return a > b; });
-        case Comparison::greater_equal: return make([](const auto& a, const auto& b) { return a >= b; });
+        case Comparison::equal:
+            return make([](const auto& a, const auto& b) { return a == b; });
+        case Comparison::not_equal:
+            return make([](const auto& a, const auto& b) { return !(a == b); });
+        case Comparison::less:
+            return make([](const auto& a, const auto& b) { return a < b; });
+        case Comparison::less_equal:
+            return make([](const auto& a, const auto& b) { return a <= b; });
+        case Comparison::greater:
+            return make([](const auto& a, const auto& b) { return a > b; });
+        case Comparison::greater_equal:
+            return make([](const auto& a, const auto& b) { return a >= b; });
     }
     return {};
 }
@@ -46,7 +54,8 @@ Typed with_comparison(Comparison comparison, Make&& make) {
 template <typename T>
 Typed compare_same(Builder& builder, Builder::Call& call, Comparison comparison) {
     return with_comparison(comparison, [&](auto function) {
-        return builder.finish(call.syntax, pure<std::uint8_t, T, T>(of(K::boolean), call.take(), [function](const T& a, const T& b) {
+        return builder.finish(call.syntax,
+                              pure<std::uint8_t, T, T>(of(K::boolean), call.take(), [function](const T& a, const T& b) {
                                   return static_cast<std::uint8_t>(function(a, b));
                               }));
     });
@@ -62,10 +71,11 @@ std::optional<Typed> compare_fixed_text(Builder& builder, Builder::Call& call, C
     std::vector<NodePointer> value;
     value.push_back(std::move(call.arguments[0].node));
     return with_fixed_text(builder.keep(fixed->values<std::string_view>()[0]), [&](auto is) {
-        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(of(K::boolean), std::move(value), [is, equal](std::string_view text) {
-                                  const bool same = text.size() == is.size && is(text.data());
-                                  return static_cast<std::uint8_t>(same ? equal : !equal);
-                              }));
+        return builder.finish(call.syntax, pure<std::uint8_t, std::string_view>(
+                                               of(K::boolean), std::move(value), [is, equal](std::string_view text) {
+                                                   const bool same = text.size() == is.size && is(text.data());
+                                                   return static_cast<std::uint8_t>(same ? equal : !equal);
+                                               }));
     });
 }
 
@@ -78,7 +88,8 @@ double as_number(std::partial_ordering order) {
 template <typename A, typename B>
 Typed compare_mixed(Builder& builder, Builder::Call& call, Comparison comparison) {
     return with_comparison(comparison, [&](auto function) {
-        return builder.finish(call.syntax, pure<std::uint8_t, A, B>(of(K::boolean), call.take(), [function](const A& a, const B& b) {
+        return builder.finish(call.syntax,
+                              pure<std::uint8_t, A, B>(of(K::boolean), call.take(), [function](const A& a, const B& b) {
                                   return static_cast<std::uint8_t>(function(as_number(order(a, b)), 0.0));
                               }));
     });
@@ -87,9 +98,12 @@ Typed compare_mixed(Builder& builder, Builder::Call& call, Comparison comparison
 template <typename A>
 Typed compare_number(Builder& builder, Builder::Call& call, Comparison comparison) {
     switch (call.arguments[1].type().kind) {
-        case K::int64: return compare_mixed<A, std::int64_t>(builder, call, comparison);
-        case K::uint64: return compare_mixed<A, std::uint64_t>(builder, call, comparison);
-        default: return compare_mixed<A, double>(builder, call, comparison);
+        case K::int64:
+            return compare_mixed<A, std::int64_t>(builder, call, comparison);
+        case K::uint64:
+            return compare_mixed<A, std::uint64_t>(builder, call, comparison);
+        default:
+            return compare_mixed<A, double>(builder, call, comparison);
     }
 }
 
@@ -143,7 +157,8 @@ std::optional<Typed> compare_enum(Builder& builder, Builder::Call& call, Compari
     const auto text = constant_text(other);
     if (!text) {
         if (!other.type().is(K::string)) return builder.no_overload(call);
-        return builder.fail(*other.syntax, "C204", "an enumeration compares with a name written out; for other strings write string(...)");
+        return builder.fail(*other.syntax, "C204",
+                            "an enumeration compares with a name written out; for other strings write string(...)");
     }
     const EnumType::Value* value = with_names.type().enumeration->find(*text);
     if (value == nullptr) return unknown_enumerator(builder, *other.syntax, with_names.type(), *text);
@@ -158,7 +173,9 @@ std::optional<Typed> compare_decimal(Builder& builder, Builder::Call& call, Comp
     for (Typed* side : {&left, &right}) {
         if (side->type().is(K::int64)) side->node = to_scale(builder, std::move(side->node), 0);
         if (side->type().is(K::float64)) {
-            return builder.fail(*side->syntax, "C207", "a binary float never compares with a decimal: write double(...) around the decimal, or decimal(\"...\")");
+            return builder.fail(*side->syntax, "C207",
+                                "a binary float never compares with a decimal: write double(...) around the decimal, "
+                                "or decimal(\"...\")");
         }
         if (!side->type().is(K::decimal)) return builder.no_overload(call);
     }
@@ -175,9 +192,11 @@ std::optional<Typed> compare_decimal(Builder& builder, Builder::Call& call, Comp
     const int left_scale = left.type().scale;
     const int right_scale = right.type().scale;
     return with_comparison(comparison, [&](auto function) {
-        return builder.finish(call.syntax, pure<std::uint8_t, Int128, Int128>(of(K::boolean), call.take(), [=](const Int128& a, const Int128& b) {
-                                  return static_cast<std::uint8_t>(function(compare({a, left_scale}, {b, right_scale}), 0));
-                              }));
+        return builder.finish(
+            call.syntax,
+            pure<std::uint8_t, Int128, Int128>(of(K::boolean), call.take(), [=](const Int128& a, const Int128& b) {
+                return static_cast<std::uint8_t>(function(compare({a, left_scale}, {b, right_scale}), 0));
+            }));
     });
 }
 
@@ -199,23 +218,28 @@ Typed build_comparison(Builder& builder, Builder::Call& call, Comparison compari
     }
     if (left == right) {
         switch (left) {
-            case K::boolean: return compare_same<std::uint8_t>(builder, call, comparison);
+            case K::boolean:
+                return compare_same<std::uint8_t>(builder, call, comparison);
             case K::string:
             case K::bytes:
                 if (auto typed = compare_fixed_text(builder, call, comparison)) return std::move(*typed);
                 return compare_same<std::string_view>(builder, call, comparison);
             case K::timestamp:
-            case K::duration: return compare_same<std::int64_t>(builder, call, comparison);
+            case K::duration:
+                return compare_same<std::int64_t>(builder, call, comparison);
             case K::null:
                 if (equality) return compare_same<std::uint8_t>(builder, call, comparison);
                 break;
             case K::list:
                 if (equality) {
-                    return builder.finish(call.syntax, std::make_unique<ListEqualNode>(comparison == Comparison::equal, std::move(call.arguments[0].node),
-                                                                                       std::move(call.arguments[1].node)));
+                    return builder.finish(call.syntax,
+                                          std::make_unique<ListEqualNode>(comparison == Comparison::equal,
+                                                                          std::move(call.arguments[0].node),
+                                                                          std::move(call.arguments[1].node)));
                 }
                 break;
-            default: break;
+            default:
+                break;
         }
         return builder.no_overload(call);
     }
@@ -224,7 +248,8 @@ Typed build_comparison(Builder& builder, Builder::Call& call, Comparison compari
     if (!equality) {
         if (left == K::null || right == K::null) return builder.no_overload(call);
         std::vector<NodePointer> both = call.take();
-        return builder.finish(call.syntax, always_fails(of(K::boolean), std::move(both[0]), "no such overload: these types have no order"));
+        return builder.finish(call.syntax, always_fails(of(K::boolean), std::move(both[0]),
+                                                        "no such overload: these types have no order"));
     }
     // Values of different types are never equal; their own errors stay.
     return with_never_equal(builder, call, comparison == Comparison::not_equal);
@@ -234,12 +259,14 @@ template <typename F>
 Typed decimal_arithmetic(Builder& builder, Builder::Call& call, F function) {
     const int scale = std::max(call.arguments[0].type().scale, call.arguments[1].type().scale);
     for (Typed& side : call.arguments) side.node = to_scale(builder, std::move(side.node), scale);
-    return builder.finish(call.syntax, fallible<Int128, Int128, Int128>(Type::decimal(scale), call.take(), [function](Int128& out, Arena&, Int128 a, Int128 b) {
-                              const auto result = function(a, b);
-                              if (!result) return kDecimalOverflow;
-                              out = *result;
-                              return static_cast<const char*>(nullptr);
-                          }));
+    return builder.finish(call.syntax,
+                          fallible<Int128, Int128, Int128>(Type::decimal(scale), call.take(),
+                                                           [function](Int128& out, Arena&, Int128 a, Int128 b) {
+                                                               const auto result = function(a, b);
+                                                               if (!result) return kDecimalOverflow;
+                                                               out = *result;
+                                                               return static_cast<const char*>(nullptr);
+                                                           }));
 }
 
 std::optional<Typed> build_decimal_arithmetic(Builder& builder, Builder::Call& call) {
@@ -247,7 +274,8 @@ std::optional<Typed> build_decimal_arithmetic(Builder& builder, Builder::Call& c
     for (const Typed& side : call.arguments) any = any || side.type().is(K::decimal);
     if (!any) return std::nullopt;
     for (Typed& side : call.arguments) {
-        if (side.type().is(K::float64)) return builder.fail(*side.syntax, "C207", "a binary float never mixes with a decimal");
+        if (side.type().is(K::float64))
+            return builder.fail(*side.syntax, "C207", "a binary float never mixes with a decimal");
         if (side.type().is(K::int64)) side.node = to_scale(builder, std::move(side.node), 0);
         if (!side.type().is(K::decimal)) return builder.no_overload(call);
     }
@@ -256,21 +284,33 @@ std::optional<Typed> build_decimal_arithmetic(Builder& builder, Builder::Call& c
     if (call.name == "_*_") {
         const int scale = call.arguments[0].type().scale + call.arguments[1].type().scale;
         if (scale > kMaxDecimalScale) {
-            return builder.fail(call.syntax, "C207", fmt::format("this product has {} digits after the point, more than {}: round a factor first", scale, kMaxDecimalScale));
+            return builder.fail(
+                call.syntax, "C207",
+                fmt::format("this product has {} digits after the point, more than {}: round a factor first", scale,
+                            kMaxDecimalScale));
         }
-        return builder.finish(call.syntax, fallible<Int128, Int128, Int128>(Type::decimal(scale), call.take(), [](Int128& out, Arena&, Int128 a, Int128 b) {
-                                  return __builtin_mul_overflow(a, b, &out) ? kDecimalOverflow : nullptr;
-                              }));
+        return builder.finish(call.syntax,
+                              fallible<Int128, Int128, Int128>(
+                                  Type::decimal(scale), call.take(), [](Int128& out, Arena&, Int128 a, Int128 b) {
+                                      return __builtin_mul_overflow(a, b, &out) ? kDecimalOverflow : nullptr;
+                                  }));
     }
-    return builder.fail(call.syntax, "C207", "decimals do not divide without saying how to round: use scale(x, numerator, denominator, digits)");
+    return builder.fail(
+        call.syntax, "C207",
+        "decimals do not divide without saying how to round: use scale(x, numerator, denominator, digits)");
 }
 
 template <typename T>
 std::optional<Typed> integer_arithmetic(Builder& builder, Builder::Call& call, K kind) {
-    const auto make = [&](auto function) { return builder.finish(call.syntax, fallible<T, T, T>(of(kind), call.take(), function)); };
-    if (call.name == "_+_") return make([](T& out, Arena&, T a, T b) { return __builtin_add_overflow(a, b, &out) ? kOverflow : nullptr; });
-    if (call.name == "_-_") return make([](T& out, Arena&, T a, T b) { return __builtin_sub_overflow(a, b, &out) ? kOverflow : nullptr; });
-    if (call.name == "_*_") return make([](T& out, Arena&, T a, T b) { return __builtin_mul_overflow(a, b, &out) ? kOverflow : nullptr; });
+    const auto make = [&](auto function) {
+        return builder.finish(call.syntax, fallible<T, T, T>(of(kind), call.take(), function));
+    };
+    if (call.name == "_+_")
+        return make([](T& out, Arena&, T a, T b) { return __builtin_add_overflow(a, b, &out) ? kOverflow : nullptr; });
+    if (call.name == "_-_")
+        return make([](T& out, Arena&, T a, T b) { return __builtin_sub_overflow(a, b, &out) ? kOverflow : nullptr; });
+    if (call.name == "_*_")
+        return make([](T& out, Arena&, T a, T b) { return __builtin_mul_overflow(a, b, &out) ? kOverflow : nullptr; });
     const auto guard = [](T a, T b) -> const char* {
         if (b == 0) return "division by zero";
         if constexpr (std::is_signed_v<T>) {
@@ -293,7 +333,9 @@ std::optional<Typed> integer_arithmetic(Builder& builder, Builder::Call& call, K
 }
 
 std::optional<Typed> real_arithmetic(Builder& builder, Builder::Call& call) {
-    const auto make = [&](auto function) { return builder.finish(call.syntax, pure<double, double, double>(of(K::float64), call.take(), function)); };
+    const auto make = [&](auto function) {
+        return builder.finish(call.syntax, pure<double, double, double>(of(K::float64), call.take(), function));
+    };
     if (call.name == "_+_") return make([](double a, double b) { return a + b; });
     if (call.name == "_-_") return make([](double a, double b) { return a - b; });
     if (call.name == "_*_") return make([](double a, double b) { return a * b; });
@@ -311,16 +353,23 @@ Typed time_arithmetic(Builder& builder, Builder::Call& call, K result) {
         const std::int64_t a = left->values<std::int64_t>()[0];
         const std::int64_t b = right->values<std::int64_t>()[0];
         if (plus ? __builtin_add_overflow(a, b, &value) : __builtin_sub_overflow(a, b, &value)) {
-            return builder.fail(call.syntax, "C205", "instants before 1677 or after 2262 and durations beyond 292 years are outside takt's subset of CEL");
+            return builder.fail(
+                call.syntax, "C205",
+                "instants before 1677 or after 2262 and durations beyond 292 years are outside takt's subset of CEL");
         }
     }
     const auto make = [&](auto function) {
-        return builder.finish(call.syntax, fallible<std::int64_t, std::int64_t, std::int64_t>(of(result), call.take(), function));
+        return builder.finish(call.syntax,
+                              fallible<std::int64_t, std::int64_t, std::int64_t>(of(result), call.take(), function));
     };
     if (plus) {
-        return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) { return __builtin_add_overflow(a, b, &out) ? kTimeOverflow : nullptr; });
+        return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) {
+            return __builtin_add_overflow(a, b, &out) ? kTimeOverflow : nullptr;
+        });
     }
-    return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) { return __builtin_sub_overflow(a, b, &out) ? kTimeOverflow : nullptr; });
+    return make([](std::int64_t& out, Arena&, std::int64_t a, std::int64_t b) {
+        return __builtin_sub_overflow(a, b, &out) ? kTimeOverflow : nullptr;
+    });
 }
 
 std::optional<Typed> build_arithmetic(Builder& builder, Builder::Call& call) {
@@ -332,18 +381,21 @@ std::optional<Typed> build_arithmetic(Builder& builder, Builder::Call& call) {
     if (call.matches({K::float64, K::float64})) return real_arithmetic(builder, call);
     if (plus && (call.matches({K::string, K::string}) || call.matches({K::bytes, K::bytes}))) {
         const Type type = call.arguments[0].type();
-        return builder.finish(call.syntax, fallible<std::string_view, std::string_view, std::string_view>(
-                                               type, call.take(), [](std::string_view& out, Arena& strings, std::string_view a, std::string_view b) {
-                                                   if (!a.empty() || !b.empty()) {
-                                                       char* to = strings.allocate(a.size() + b.size());
-                                                       if (!a.empty()) std::memcpy(to, a.data(), a.size());
-                                                       if (!b.empty()) std::memcpy(to + a.size(), b.data(), b.size());
-                                                       out = {to, a.size() + b.size()};
-                                                   }
-                                                   return static_cast<const char*>(nullptr);
-                                               }));
+        return builder.finish(
+            call.syntax,
+            fallible<std::string_view, std::string_view, std::string_view>(
+                type, call.take(), [](std::string_view& out, Arena& strings, std::string_view a, std::string_view b) {
+                    if (!a.empty() || !b.empty()) {
+                        char* to = strings.allocate(a.size() + b.size());
+                        if (!a.empty()) std::memcpy(to, a.data(), a.size());
+                        if (!b.empty()) std::memcpy(to + a.size(), b.data(), b.size());
+                        out = {to, a.size() + b.size()};
+                    }
+                    return static_cast<const char*>(nullptr);
+                }));
     }
-    if ((plus || minus) && call.matches({K::timestamp, K::duration})) return time_arithmetic(builder, call, K::timestamp);
+    if ((plus || minus) && call.matches({K::timestamp, K::duration}))
+        return time_arithmetic(builder, call, K::timestamp);
     if (plus && call.matches({K::duration, K::timestamp})) return time_arithmetic(builder, call, K::timestamp);
     if ((plus || minus) && call.matches({K::duration, K::duration})) return time_arithmetic(builder, call, K::duration);
     if (minus && call.matches({K::timestamp, K::timestamp})) return time_arithmetic(builder, call, K::duration);
@@ -354,22 +406,29 @@ std::optional<Typed> build_arithmetic(Builder& builder, Builder::Call& call) {
 Typed build_negation(Builder& builder, Builder::Call& call) {
     switch (call.arguments[0].type().kind) {
         case K::int64:
-            return builder.finish(call.syntax, fallible<std::int64_t, std::int64_t>(of(K::int64), call.take(), [](std::int64_t& out, Arena&, std::int64_t a) {
-                                      return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kOverflow : nullptr;
-                                  }));
+            return builder.finish(call.syntax,
+                                  fallible<std::int64_t, std::int64_t>(
+                                      of(K::int64), call.take(), [](std::int64_t& out, Arena&, std::int64_t a) {
+                                          return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kOverflow : nullptr;
+                                      }));
         case K::float64:
-            return builder.finish(call.syntax, pure<double, double>(of(K::float64), call.take(), [](double a) { return -a; }));
+            return builder.finish(call.syntax,
+                                  pure<double, double>(of(K::float64), call.take(), [](double a) { return -a; }));
         case K::decimal: {
             const Type type = call.arguments[0].type();
-            return builder.finish(call.syntax, fallible<Int128, Int128>(type, call.take(), [](Int128& out, Arena&, Int128 a) {
+            return builder.finish(call.syntax,
+                                  fallible<Int128, Int128>(type, call.take(), [](Int128& out, Arena&, Int128 a) {
                                       return __builtin_sub_overflow(Int128{0}, a, &out) ? kDecimalOverflow : nullptr;
                                   }));
         }
         case K::duration:
-            return builder.finish(call.syntax, fallible<std::int64_t, std::int64_t>(of(K::duration), call.take(), [](std::int64_t& out, Arena&, std::int64_t a) {
-                                      return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kTimeOverflow : nullptr;
-                                  }));
-        default: return builder.no_overload(call);
+            return builder.finish(
+                call.syntax, fallible<std::int64_t, std::int64_t>(
+                                 of(K::duration), call.take(), [](std::int64_t& out, Arena&, std::int64_t a) {
+                                     return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kTimeOverflow : nullptr;
+                                 }));
+        default:
+            return builder.no_overload(call);
     }
 }
 
@@ -382,15 +441,18 @@ Typed unknown_enumerator(Builder& builder, const Syntax& at, const Type& type, s
     for (const EnumType::Value& value : type.enumeration->values) {
         names.push_back(value.name);
         // Names of one enumeration differ enough for the count of differing places to tell the one that was meant.
-        std::size_t differing = value.name.size() > text.size() ? value.name.size() - text.size() : text.size() - value.name.size();
-        for (std::size_t i = 0; i < std::min(value.name.size(), text.size()); ++i) differing += value.name[i] != text[i] ? 1 : 0;
+        std::size_t differing =
+            value.name.size() > text.size() ? value.name.size() - text.size() : text.size() - value.name.size();
+        for (std::size_t i = 0; i < std::min(value.name.size(), text.size()); ++i)
+            differing += value.name[i] != text[i] ? 1 : 0;
         if (differing < best) {
             best = differing;
             nearest = value.name;
         }
     }
-    return builder.fail(at, "C206", fmt::format("{} has no value '{}'; there are {}", to_string(type), text, fmt::join(names, ", ")),
-                        nearest.empty() ? std::string() : fmt::format("did you mean '{}'?", nearest));
+    return builder.fail(
+        at, "C206", fmt::format("{} has no value '{}'; there are {}", to_string(type), text, fmt::join(names, ", ")),
+        nearest.empty() ? std::string() : fmt::format("did you mean '{}'?", nearest));
 }
 
 Typed with_never_equal(Builder& builder, Builder::Call& call, bool value) {
@@ -401,7 +463,8 @@ Typed with_never_equal(Builder& builder, Builder::Call& call, bool value) {
         Values evaluate(const Frame& frame, const Selection& rows, Column* target) const override {
             NodeScratch& own = scratch(frame);
             own.errors.clear();
-            for (const NodePointer& argument : arguments_) merge_errors(own.errors, argument->evaluate(frame, rows, nullptr).errors);
+            for (const NodePointer& argument : arguments_)
+                merge_errors(own.errors, argument->evaluate(frame, rows, nullptr).errors);
             Column& out = result_column(frame, target);
             for (const Row row : rows) out.values<std::uint8_t>()[row] = value_ ? 1 : 0;
             return {&out, false, own.errors.empty() ? nullptr : &own.errors, true};
@@ -422,7 +485,8 @@ std::optional<Typed> build_operator(Builder& builder, Builder::Call& call) {
     if (call.name == "-_") return build_negation(builder, call);
     if (call.name == "!_") {
         if (!call.arguments[0].type().is(K::boolean)) return builder.no_overload(call);
-        return builder.finish(call.syntax, pure<std::uint8_t, std::uint8_t>(of(K::boolean), call.take(), [](std::uint8_t a) {
+        return builder.finish(call.syntax,
+                              pure<std::uint8_t, std::uint8_t>(of(K::boolean), call.take(), [](std::uint8_t a) {
                                   return static_cast<std::uint8_t>(a == 0);
                               }));
     }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <optional>
@@ -11,7 +12,17 @@
 namespace takt::expression {
 namespace {
 
-enum class Token : std::uint8_t { end, identifier, quoted_identifier, integer, unsigned_integer, real, text, bytes, symbol };
+enum class Token : std::uint8_t {
+    end,
+    identifier,
+    quoted_identifier,
+    integer,
+    unsigned_integer,
+    real,
+    text,
+    bytes,
+    symbol
+};
 
 struct Lexeme {
     Token token = Token::end;
@@ -20,14 +31,24 @@ struct Lexeme {
     std::string text;  ///< identifier, decoded string, digits, or the symbol
 };
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-unsigned hex_value(char c) { return static_cast<unsigned>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10); }
+bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool is_hex(char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+unsigned hex_value(char c) {
+    return static_cast<unsigned>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+}
 
-constexpr std::string_view kReserved[] = {"as",     "break", "const",     "continue", "else",   "for", "function", "if",   "import",
-                                          "let",    "loop",  "package",   "namespace", "return", "var", "void",     "while"};
+constexpr std::string_view kReserved[] = {"as",        "break",  "const",  "continue", "else", "for",
+                                          "function",  "if",     "import", "let",      "loop", "package",
+                                          "namespace", "return", "var",    "void",     "while"};
 constexpr std::size_t kDepthLimit = 250;
+constexpr std::uint32_t kTreeDepthLimit = 1000;  ///< "a || b || c" is as deep as it has parts
 
 class Lexer {
   public:
@@ -108,8 +129,9 @@ class Lexer {
             ++at_;
             return;
         }
-        static constexpr std::string_view symbols[] = {"&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%",
-                                                       "!",  "?",  ":",  "(",  ")",  "[",  "]", "{", "}", ".", ","};
+        static constexpr std::string_view symbols[] = {"&&", "||", "==", "!=", "<=", ">=", "<", ">",
+                                                       "+",  "-",  "*",  "/",  "%",  "!",  "?", ":",
+                                                       "(",  ")",  "[",  "]",  "{",  "}",  ".", ","};
         for (const std::string_view symbol : symbols) {
             if (text_.substr(at_, symbol.size()) == symbol) {
                 at_ += symbol.size();
@@ -118,7 +140,8 @@ class Lexer {
                 return;
             }
         }
-        if (c == '&' || c == '|' || c == '=') return fail(at_, fmt::format("'{0}' is no operator; did you mean '{0}{0}'?", c));
+        if (c == '&' || c == '|' || c == '=')
+            return fail(at_, fmt::format("'{0}' is no operator; did you mean '{0}{0}'?", c));
         fail(at_, "this character has no meaning here");
     }
 
@@ -178,8 +201,9 @@ class Lexer {
         const std::size_t begin = at_++;
         const char c = peek();
         ++at_;
-        static constexpr std::pair<char, char> simple[] = {{'a', '\a'}, {'b', '\b'}, {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'},
-                                                           {'v', '\v'}, {'\\', '\\'}, {'?', '?'}, {'"', '"'}, {'\'', '\''}, {'`', '`'}};
+        static constexpr std::pair<char, char> simple[] = {{'a', '\a'}, {'b', '\b'}, {'f', '\f'},  {'n', '\n'},
+                                                           {'r', '\r'}, {'t', '\t'}, {'v', '\v'},  {'\\', '\\'},
+                                                           {'?', '?'},  {'"', '"'},  {'\'', '\''}, {'`', '`'}};
         for (const auto& [letter, value] : simple) {
             if (c == letter) {
                 out.push_back(value);
@@ -191,7 +215,8 @@ class Lexer {
             if (!read_digits(2, 16, value)) return bad_escape(begin, "\\x takes two hexadecimal digits");
         } else if (c == 'u' || c == 'U') {
             if (bytes) return bad_escape(begin, "\\u is not for bytes");
-            if (!read_digits(c == 'u' ? 4 : 8, 16, value)) return bad_escape(begin, "\\u takes 4 and \\U takes 8 hexadecimal digits");
+            if (!read_digits(c == 'u' ? 4 : 8, 16, value))
+                return bad_escape(begin, "\\u takes 4 and \\U takes 8 hexadecimal digits");
         } else if (c >= '0' && c <= '3') {
             --at_;
             if (!read_digits(3, 8, value)) return bad_escape(begin, "an octal escape takes three digits");
@@ -202,7 +227,8 @@ class Lexer {
             out.push_back(static_cast<char>(value));
             return true;
         }
-        if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return bad_escape(begin, "this is no Unicode character");
+        if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+            return bad_escape(begin, "this is no Unicode character");
         append_utf8(value, out);
         return true;
     }
@@ -273,12 +299,21 @@ class Parser {
         return tree;
     }
 
+    /// The tree with its depth; nothing when that is beyond the limit.
+    Tree measured(Tree tree) {
+        std::uint32_t deepest = tree->operand ? tree->operand->depth : 0;
+        for (const Tree& argument : tree->arguments) deepest = std::max(deepest, argument->depth);
+        tree->depth = deepest + 1;
+        if (tree->depth > kTreeDepthLimit) return fail("this expression has too many parts in a row");
+        return tree;
+    }
+
     template <typename... Arguments>
     Tree call(std::string name, std::uint32_t offset, Arguments... arguments) {
         Tree tree = make(Syntax::Kind::call, offset);
         tree->name = std::move(name);
         (tree->arguments.push_back(std::move(arguments)), ...);
-        return tree;
+        return measured(std::move(tree));
     }
 
     struct Depth {
@@ -303,12 +338,18 @@ class Parser {
     /// Operators of one precedence, loosest first.
     static std::vector<std::string_view> level(std::size_t precedence) {
         switch (precedence) {
-            case 0: return {"||"};
-            case 1: return {"&&"};
-            case 2: return {"==", "!=", "<=", ">=", "<", ">", "in"};
-            case 3: return {"+", "-"};
-            case 4: return {"*", "/", "%"};
-            default: return {};
+            case 0:
+                return {"||"};
+            case 1:
+                return {"&&"};
+            case 2:
+                return {"==", "!=", "<=", ">=", "<", ">", "in"};
+            case 3:
+                return {"+", "-"};
+            case 4:
+                return {"*", "/", "%"};
+            default:
+                return {};
         }
     }
 
@@ -359,10 +400,11 @@ class Parser {
 
     Tree postfix(Tree tree, std::uint32_t offset) {
         std::size_t links = 0;
-        while (true) {
+        while (tree) {
             if (++links > kDepthLimit) return fail("this expression is nested too deeply");
             if (take(".")) {
-                if (now().token != Token::identifier && now().token != Token::quoted_identifier) return fail("expected a name after '.'");
+                if (now().token != Token::identifier && now().token != Token::quoted_identifier)
+                    return fail("expected a name after '.'");
                 const bool quoted = now().token == Token::quoted_identifier;
                 std::string name = now().text;
                 ++at_;
@@ -371,12 +413,12 @@ class Parser {
                     if (!list(made->arguments, ")")) return nullptr;
                     made->operand = std::move(tree);
                     made->length = end_of_last() - offset;
-                    tree = std::move(made);
+                    tree = measured(std::move(made));
                 } else {
                     Tree made = make(Syntax::Kind::select, offset);
                     made->name = std::move(name);
                     made->operand = std::move(tree);
-                    tree = std::move(made);
+                    tree = measured(std::move(made));
                 }
             } else if (take("[")) {
                 Tree index = conditional();
@@ -386,6 +428,7 @@ class Parser {
                 return tree;
             }
         }
+        return nullptr;
     }
 
     bool list(std::vector<Tree>& items, std::string_view end) {
@@ -406,7 +449,8 @@ class Parser {
         switch (lexeme.token) {
             case Token::integer:
             case Token::unsigned_integer:
-            case Token::real: return number("");
+            case Token::real:
+                return number("");
             case Token::text:
             case Token::bytes: {
                 ++at_;
@@ -415,10 +459,14 @@ class Parser {
                 tree->bytes = lexeme.token == Token::bytes;
                 return tree;
             }
-            case Token::identifier: return name(lexeme);
-            case Token::quoted_identifier: return fail("a quoted name may only stand after '.'");
-            case Token::symbol: break;
-            case Token::end: return fail("the expression ends where a value is expected");
+            case Token::identifier:
+                return name(lexeme);
+            case Token::quoted_identifier:
+                return fail("a quoted name may only stand after '.'");
+            case Token::symbol:
+                break;
+            case Token::end:
+                return fail("the expression ends where a value is expected");
         }
         if (take("(")) {
             Tree tree = conditional();
@@ -429,7 +477,7 @@ class Parser {
             Tree tree = make(Syntax::Kind::list, offset);
             if (!list(tree->arguments, "]")) return nullptr;
             tree->length = end_of_last() - offset;
-            return tree;
+            return measured(std::move(tree));
         }
         if (take("{")) return map(offset);
         if (take(".")) {
@@ -454,7 +502,7 @@ class Parser {
             if (!expect(",", "or '}'")) return nullptr;
         }
         tree->length = end_of_last() - offset;
-        return tree;
+        return measured(std::move(tree));
     }
 
     Tree name(const Lexeme& lexeme) {
@@ -474,7 +522,7 @@ class Parser {
             Tree tree = call(text, offset);
             if (!list(tree->arguments, ")")) return nullptr;
             tree->length = end_of_last() - offset;
-            return tree;
+            return measured(std::move(tree));
         }
         Tree tree = make(Syntax::Kind::identifier, offset);
         tree->name = text;
@@ -496,7 +544,8 @@ class Parser {
         const char* begin = lexeme.text.data() + (hex ? 2 : 0);
         const auto read = std::from_chars(begin, lexeme.text.data() + lexeme.text.size(), magnitude, hex ? 16 : 10);
         const bool is_unsigned = lexeme.token == Token::unsigned_integer;
-        const std::uint64_t limit = is_unsigned ? UINT64_MAX : static_cast<std::uint64_t>(INT64_MAX) + (sign.empty() ? 0 : 1);
+        const std::uint64_t limit =
+            is_unsigned ? UINT64_MAX : static_cast<std::uint64_t>(INT64_MAX) + (sign.empty() ? 0 : 1);
         if (read.ec != std::errc() || magnitude > limit) {
             --at_;
             return fail(fmt::format("'{}' does not fit 64 bits", text));

@@ -6,7 +6,8 @@
 
 namespace takt::expression {
 
-/// `"...".format([...])` with the arguments written out as a list: %s %d %f %e %b %o %x %X %%, with precision for %f and %e.
+/// `"...".format([...])` with the arguments written out as a list: %s %d %f %e %b %o %x %X %%, with precision for %f
+/// and %e.
 Typed build_format(Builder& builder, Builder::Call& call);
 
 /// A double as CEL's string() writes it: the shortest that reads back.

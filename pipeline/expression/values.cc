@@ -8,21 +8,28 @@ namespace {
 std::partial_ordering order_number(const Column& a, std::size_t a_row, const Column& b, std::size_t b_row) {
     const auto against = [&](auto left) -> std::partial_ordering {
         switch (b.type().kind) {
-            case TypeKind::int64: return order(left, b.values<std::int64_t>()[b_row]);
-            case TypeKind::uint64: return order(left, b.values<std::uint64_t>()[b_row]);
-            default: return order(left, b.values<double>()[b_row]);
+            case TypeKind::int64:
+                return order(left, b.values<std::int64_t>()[b_row]);
+            case TypeKind::uint64:
+                return order(left, b.values<std::uint64_t>()[b_row]);
+            default:
+                return order(left, b.values<double>()[b_row]);
         }
     };
     switch (a.type().kind) {
-        case TypeKind::int64: return against(a.values<std::int64_t>()[a_row]);
-        case TypeKind::uint64: return against(a.values<std::uint64_t>()[a_row]);
-        default: return against(a.values<double>()[a_row]);
+        case TypeKind::int64:
+            return against(a.values<std::int64_t>()[a_row]);
+        case TypeKind::uint64:
+            return against(a.values<std::uint64_t>()[a_row]);
+        default:
+            return against(a.values<double>()[a_row]);
     }
 }
 
 }  // namespace
 
-// As CEL's reference implementations have it: out of the integer's range the double decides, inside it the integer becomes a double.
+// As CEL's reference implementations have it: out of the integer's range the double decides, inside it the integer
+// becomes a double.
 std::partial_ordering order(double a, std::int64_t b) {
     if (a < -9223372036854775808.0) return std::partial_ordering::less;
     if (a > 9223372036854775808.0) return std::partial_ordering::greater;
@@ -41,16 +48,22 @@ bool equal_values(const Column& a, std::size_t a_row, const Column& b, std::size
     if (is_number(left) && is_number(right)) return order_number(a, a_row, b, b_row) == 0;
     if (left != right) return false;
     switch (left) {
-        case TypeKind::boolean: return a.values<std::uint8_t>()[a_row] == b.values<std::uint8_t>()[b_row];
+        case TypeKind::boolean:
+            return a.values<std::uint8_t>()[a_row] == b.values<std::uint8_t>()[b_row];
         case TypeKind::decimal:
-            return compare({a.values<Int128>()[a_row], a.type().scale}, {b.values<Int128>()[b_row], b.type().scale}) == 0;
+            return compare({a.values<Int128>()[a_row], a.type().scale}, {b.values<Int128>()[b_row], b.type().scale}) ==
+                   0;
         case TypeKind::string:
-        case TypeKind::bytes: return a.values<std::string_view>()[a_row] == b.values<std::string_view>()[b_row];
+        case TypeKind::bytes:
+            return a.values<std::string_view>()[a_row] == b.values<std::string_view>()[b_row];
         case TypeKind::timestamp:
         case TypeKind::duration:
-        case TypeKind::enumeration: return a.values<std::int64_t>()[a_row] == b.values<std::int64_t>()[b_row];
-        case TypeKind::null: return true;
-        default: return false;
+        case TypeKind::enumeration:
+            return a.values<std::int64_t>()[a_row] == b.values<std::int64_t>()[b_row];
+        case TypeKind::null:
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -1,5 +1,6 @@
-// Runs cases of the CEL conformance suite, one JSON object a line (their form: the README beside the public cases). Each ends right, refused (outside takt's
-// subset, said when the expression is loaded) or wrong. Closes with the three counts; exit status 1 when something is wrong.
+// Runs cases of the CEL conformance suite, one JSON object a line (their form: the README beside the public cases).
+// Each ends right, refused (outside takt's subset, said when the expression is loaded) or wrong. Closes with the three
+// counts; exit status 1 when something is wrong.
 //
 //     conformance_cel FILE...
 #include <fmt/format.h>
@@ -101,12 +102,22 @@ std::optional<Value> read_value(dom::element element) {
 
 void store(const Value& value, Column& column, std::size_t row) {
     switch (value.type.kind) {
-        case TypeKind::uint64: column.values<std::uint64_t>()[row] = value.natural; break;
-        case TypeKind::float64: column.values<double>()[row] = value.real; break;
+        case TypeKind::uint64:
+            column.values<std::uint64_t>()[row] = value.natural;
+            break;
+        case TypeKind::float64:
+            column.values<double>()[row] = value.real;
+            break;
         case TypeKind::string:
-        case TypeKind::bytes: column.values<std::string_view>()[row] = value.text; break;
-        case TypeKind::boolean: column.values<std::uint8_t>()[row] = static_cast<std::uint8_t>(value.integer); break;
-        case TypeKind::null: column.values<std::uint8_t>()[row] = 0; break;
+        case TypeKind::bytes:
+            column.values<std::string_view>()[row] = value.text;
+            break;
+        case TypeKind::boolean:
+            column.values<std::uint8_t>()[row] = static_cast<std::uint8_t>(value.integer);
+            break;
+        case TypeKind::null:
+            column.values<std::uint8_t>()[row] = 0;
+            break;
         case TypeKind::list: {
             auto elements = std::make_unique<Column>(value.type.element_type());
             elements->reset(static_cast<std::uint32_t>(value.elements.size()));
@@ -115,7 +126,9 @@ void store(const Value& value, Column& column, std::size_t row) {
             column.values<ListSpan>()[row] = {0, static_cast<std::uint32_t>(value.elements.size())};
             break;
         }
-        default: column.values<std::int64_t>()[row] = value.integer; break;
+        default:
+            column.values<std::int64_t>()[row] = value.integer;
+            break;
     }
 }
 
@@ -123,15 +136,20 @@ bool equals(const Value& value, const Column& column, std::size_t row) {
     const Type& type = column.type();
     if (value.type.kind != type.kind) return false;
     switch (type.kind) {
-        case TypeKind::uint64: return column.values<std::uint64_t>()[row] == value.natural;
+        case TypeKind::uint64:
+            return column.values<std::uint64_t>()[row] == value.natural;
         case TypeKind::float64: {
             const double real = column.values<double>()[row];
-            return (std::isnan(real) && std::isnan(value.real)) || (real == value.real && std::signbit(real) == std::signbit(value.real));
+            return (std::isnan(real) && std::isnan(value.real)) ||
+                   (real == value.real && std::signbit(real) == std::signbit(value.real));
         }
         case TypeKind::string:
-        case TypeKind::bytes: return column.values<std::string_view>()[row] == value.text;
-        case TypeKind::boolean: return column.values<std::uint8_t>()[row] == value.integer;
-        case TypeKind::null: return true;
+        case TypeKind::bytes:
+            return column.values<std::string_view>()[row] == value.text;
+        case TypeKind::boolean:
+            return column.values<std::uint8_t>()[row] == value.integer;
+        case TypeKind::null:
+            return true;
         case TypeKind::list: {
             const ListSpan span = column.values<ListSpan>()[row];
             if (span.size != value.elements.size()) return false;
@@ -140,7 +158,8 @@ bool equals(const Value& value, const Column& column, std::size_t row) {
             }
             return true;
         }
-        default: return column.values<std::int64_t>()[row] == value.integer;
+        default:
+            return column.values<std::int64_t>()[row] == value.integer;
     }
 }
 
@@ -149,8 +168,8 @@ bool flag(dom::element item, const char* name) {
     return item[name].get(value) == simdjson::SUCCESS && value;
 }
 
-/// The suite's values were converted from protobuf text, and escapes that the conversion did not know (\\u, \\U, \\?) still stand in some of them. The value
-/// with these undone, so that a case is judged by what the suite says.
+/// The suite's values were converted from protobuf text, and escapes that the conversion did not know (\\u, \\U, \\?)
+/// still stand in some of them. The value with these undone, so that a case is judged by what the suite says.
 Value undo_escapes(Value value) {
     std::string text;
     for (std::size_t at = 0; at < value.text.size();) {
@@ -158,7 +177,8 @@ Value undo_escapes(Value value) {
         const std::size_t digits = rest.substr(0, 2) == "\\u" ? 4 : rest.substr(0, 2) == "\\U" ? 8 : 0;
         std::uint32_t code_point = 0;
         if (digits != 0 && rest.size() >= 2 + digits &&
-            std::from_chars(rest.data() + 2, rest.data() + 2 + digits, code_point, 16).ptr == rest.data() + 2 + digits) {
+            std::from_chars(rest.data() + 2, rest.data() + 2 + digits, code_point, 16).ptr ==
+                rest.data() + 2 + digits) {
             expression::append_utf8(code_point, text);
             at += 2 + digits;
         } else if (rest.substr(0, 2) == "\\?") {
@@ -180,7 +200,8 @@ bool is_mistake_of_types(const std::vector<ExpressionMistake>& mistakes) {
     return true;
 }
 
-/// Every row of three is the case: rows do not disturb each other. `repaired` is set where only the value without its escapes is equal.
+/// Every row of three is the case: rows do not disturb each other. `repaired` is set where only the value without its
+/// escapes is equal.
 Verdict run_case(dom::element item, std::string& why, bool& repaired) {
     const std::string_view text = item["expr"];
     const bool error_expected = flag(item, "error");
@@ -269,11 +290,14 @@ int main(int argc, char** argv) {
             (verdict == Verdict::right ? tally.right : verdict == Verdict::refused ? tally.refused : tally.wrong) += 1;
             if (verdict == Verdict::right && repaired) {
                 ++tally.repaired;
-                if (verbose) fmt::print("escapes undone: {} / {}\n", std::string_view(item["section"]), std::string_view(item["name"]));
+                if (verbose)
+                    fmt::print("escapes undone: {} / {}\n", std::string_view(item["section"]),
+                               std::string_view(item["name"]));
             }
             if (verdict == Verdict::wrong || (verbose && verdict == Verdict::refused)) {
-                fmt::print("{}: {} / {}: {}  --  {}\n", verdict == Verdict::wrong ? "WRONG" : "refused", std::string_view(item["section"]),
-                           std::string_view(item["name"]), std::string_view(item["expr"]), why);
+                fmt::print("{}: {} / {}: {}  --  {}\n", verdict == Verdict::wrong ? "WRONG" : "refused",
+                           std::string_view(item["section"]), std::string_view(item["name"]),
+                           std::string_view(item["expr"]), why);
             }
         }
         fmt::print("{}: right={} refused={} wrong={}\n", argv[i], tally.right, tally.refused, tally.wrong);
@@ -283,7 +307,10 @@ int main(int argc, char** argv) {
         total.repaired += tally.repaired;
     }
     if (total.repaired > 0) {
-        fmt::print("{} of the right cases: the expected value in the file still has escapes of protobuf text (\\u0100), compared without them\n", total.repaired);
+        fmt::print(
+            "{} of the right cases: the expected value in the file still has escapes of protobuf text (\\u0100), "
+            "compared without them\n",
+            total.repaired);
     }
     fmt::print("right={} refused={} wrong={}\n", total.right, total.refused, total.wrong);
     return total.wrong == 0 ? 0 : 1;
