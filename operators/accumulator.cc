@@ -6,6 +6,16 @@
 #include "pipeline/base/decimal.h"
 
 namespace takt {
+
+/// The value of min, max, first or last, and where it comes from.
+struct Accumulator::EdgeState {
+    Int128 value;  // exact, or the bits of a double
+    Timestamp time;
+    std::uint64_t sequence;
+    std::uint64_t seen;
+    std::uint64_t unused;
+};
+
 namespace {
 
 constexpr int kAverageDigits = 6;
@@ -27,14 +37,6 @@ struct RealSumState {
     double sum;
     std::uint64_t count;
 };
-struct EdgeState {
-    Int128 value;  // exact, or the bits of a double
-    Timestamp time;
-    std::uint64_t sequence;
-    std::uint64_t seen;
-    std::uint64_t unused;
-};
-
 bool is_text(const Type& type) { return type.is(TypeKind::string) || type.is(TypeKind::bytes); }
 bool is_exact(const Type& type) {
     return type.is(TypeKind::int64) || type.is(TypeKind::uint64) || type.is(TypeKind::decimal);
@@ -257,31 +259,64 @@ void Accumulator::add(const Batch& batch, std::span<const Row> rows, std::span<s
         EdgeState& state = at<EdgeState>(blocks[i], offset_);
         const Timestamp time = batch.event_time[row];
         const std::uint64_t sequence = batch.origin[row].sequence;
-        bool take = state.seen == 0;
-        if (!take) {
-            switch (function_) {
-                case Function::first: take = std::tie(time, sequence) < std::tie(state.time, state.sequence); break;
-                case Function::last: take = std::tie(state.time, state.sequence) < std::tie(time, sequence); break;
-                case Function::minimum:
-                    take = type_.is(TypeKind::float64) ? column.values<double>()[row] < real_of(state.value)
-                                                       : exact_at(column, row) < state.value;
-                    break;
-                default:
-                    take = type_.is(TypeKind::float64) ? column.values<double>()[row] > real_of(state.value)
-                                                       : exact_at(column, row) > state.value;
-                    break;
-            }
-        }
-        if (!take) continue;
+        const Int128 value = is_text(type_) ? 0 : exact_at(column, row);
+        if (state.seen != 0 && !replaces(value, time, sequence, state)) continue;
         state.seen = 1;
         state.time = time;
         state.sequence = sequence;
         if (is_text(type_)) {
             attachment->text_values[index_] = column.values<std::string_view>()[row];
         } else {
-            state.value = exact_at(column, row);
+            state.value = value;
         }
     }
+}
+
+bool Accumulator::replaces(Int128 value, Timestamp time, std::uint64_t sequence, const EdgeState& state) const {
+    const bool real = type_.is(TypeKind::float64);
+    switch (function_) {
+        case Function::first: return std::tie(time, sequence) < std::tie(state.time, state.sequence);
+        // Of several events of one message the later part counts.
+        case Function::last: return std::tie(state.time, state.sequence) <= std::tie(time, sequence);
+        case Function::minimum: return real ? real_of(value) < real_of(state.value) : value < state.value;
+        default: return real ? real_of(value) > real_of(state.value) : value > state.value;
+    }
+}
+
+void Accumulator::merge(std::byte* into, std::byte* from) const {
+    Attachment* own = reinterpret_cast<PaneHeader*>(into)->attachment;
+    Attachment* other = reinterpret_cast<PaneHeader*>(from)->attachment;
+    switch (function_) {
+        case Function::count: at<std::uint64_t>(into, offset_) += at<std::uint64_t>(from, offset_); return;
+        case Function::sum:
+        case Function::average:
+            if (type_.is(TypeKind::float64)) {
+                at<RealSumState>(into, offset_).sum += at<RealSumState>(from, offset_).sum;
+                at<RealSumState>(into, offset_).count += at<RealSumState>(from, offset_).count;
+            } else {
+                add_exact(at<SumState>(into, offset_).sum, at<SumState>(from, offset_).sum);
+                at<SumState>(into, offset_).count += at<SumState>(from, offset_).count;
+            }
+            return;
+        case Function::distinct_count: own->distinct[index_].merge(other->distinct[index_]); return;
+        case Function::integral:
+        case Function::time_average: {
+            std::vector<Sample>& samples = own->samples[index_];
+            const auto middle = static_cast<std::ptrdiff_t>(samples.size());
+            samples.insert(samples.end(), other->samples[index_].begin(), other->samples[index_].end());
+            std::inplace_merge(samples.begin(), samples.begin() + middle, samples.end());
+            return;
+        }
+        case Function::minimum:
+        case Function::maximum:
+        case Function::first:
+        case Function::last: break;
+    }
+    EdgeState& state = at<EdgeState>(into, offset_);
+    const EdgeState& more = at<EdgeState>(from, offset_);
+    if (more.seen == 0 || (state.seen != 0 && !replaces(more.value, more.time, more.sequence, state))) return;
+    state = more;
+    if (is_text(type_)) own->text_values[index_] = std::move(other->text_values[index_]);
 }
 
 Int128 Accumulator::exact_result(const std::byte* block) const {
@@ -299,7 +334,7 @@ Int128 Accumulator::exact_result(const std::byte* block) const {
         case Function::distinct_count:
             return reinterpret_cast<const PaneHeader*>(block)->attachment->distinct[index_].size();
         case Function::integral: {
-            // Twice the area at scale + 9 is five times... the area at one digit more: x / 2 = 5 x / 10.
+            // Half of a number, exactly: five times as much with one digit more.
             const Int128 twice = twice_integral(reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_]);
             Int128 result = 0;
             CHECK(!__builtin_mul_overflow(twice, static_cast<Int128>(5), &result));

@@ -73,10 +73,17 @@ class Accumulator {
     /// The result as an exact number at the result type's scale; for sum, count, integral... of integers and decimals.
     Int128 exact_result(const std::byte* block) const;
 
+    /// Adds what `from` holds to `into`; `from` must not be used afterwards but to be freed.
+    void merge(std::byte* into, std::byte* from) const;
+
     /// Makes the attachment ready for this function.
     void prepare(Attachment& attachment) const;
 
   private:
+    struct EdgeState;
+    /// Whether a value takes the place of the one that is there.
+    bool replaces(Int128 value, Timestamp time, std::uint64_t sequence, const EdgeState& state) const;
+
     Function function_;
     Slot argument_;
     Type type_;

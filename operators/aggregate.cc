@@ -4,6 +4,7 @@
 
 #include "operators/pane_step.h"
 #include "operators/rules_step.h"
+#include "operators/session_table.h"
 #include "pipeline/state/pane_table.h"
 
 namespace takt {
@@ -18,7 +19,7 @@ struct Options {
     std::chrono::nanoseconds lateness{0};
     ExpressionText zone;
     NamedExpressions values;
-    Emit emit = Emit::cumulative;
+    Emit emit = Emit::delta;
     std::string owner = "master_data";
 
     static OptionTable<Options> options() {
@@ -30,7 +31,7 @@ struct Options {
         table.optional("lateness", &Options::lateness, "how long after its end a window takes late events, each time as a new revision").from(0ns);
         table.optional("zone", &Options::zone, "IANA time zone of local windows; default UTC");
         table.required("values", &Options::values, "new columns by name, each FUNCTION(EXPRESSION): count, sum, min, max, avg, first, last, distinct, integral, time_avg");
-        table.optional("emit", &Options::emit, "a later revision of a pane is its whole value again, or the difference to the one before").one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
+        table.optional("emit", &Options::emit, "a later revision of a pane is the difference to the one before (of extremes and edges: the new value), or its whole value again").one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
         table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
         return table;
     }
@@ -43,7 +44,7 @@ struct AggregateSpec {
     std::vector<KeyColumn> by;
     WindowSpec window;
     Duration lateness = 0;
-    Emit emit = Emit::cumulative;
+    Emit emit = Emit::delta;
     Slot key = kNoSlot;
     Slot key_hash = kNoSlot;
     Slot start = kNoSlot;
@@ -56,6 +57,8 @@ struct AggregateSpec {
 struct Emitted {
     std::uint64_t revision = 0;
     std::vector<Scalar> values;
+    std::uint64_t events = 0;
+    Hash128 ids;
 };
 
 Scalar key_value(const char*& from, const Type& type) {
@@ -79,7 +82,7 @@ Scalar key_value(const char*& from, const Type& type) {
     }
 }
 
-/// a - b for what can be subtracted; the new value for the rest.
+/// now - before. Both come from one function whose results are sums or means; nothing counts as 0.
 Scalar difference(const Scalar& now, const Scalar& before) {
     if (const auto* exact = std::get_if<Int128>(&now)) {
         const auto* old = std::get_if<Int128>(&before);
@@ -96,41 +99,148 @@ Scalar difference(const Scalar& now, const Scalar& before) {
     return now;
 }
 
-class AggregateState final : public KeyedState {
+/// now + more, as `difference` would take them apart again.
+Scalar total(const Scalar& now, const Scalar& more) {
+    if (const auto* exact = std::get_if<Int128>(&now)) {
+        const auto* other = std::get_if<Int128>(&more);
+        return *exact + (other ? *other : 0);
+    }
+    if (const auto* whole = std::get_if<std::int64_t>(&now)) {
+        const auto* other = std::get_if<std::int64_t>(&more);
+        return *whole + (other ? *other : 0);
+    }
+    if (const auto* real = std::get_if<double>(&now)) {
+        const auto* other = std::get_if<double>(&more);
+        return *real + (other ? *other : 0.0);
+    }
+    return std::holds_alternative<std::monostate>(now) ? more : now;
+}
+
+/// Whether `emit: delta` says how the result changed; an extreme or an edge has no meaningful difference and is told as it stands.
+bool has_difference(Function function) {
+    return function != Function::minimum && function != Function::maximum && function != Function::first &&
+           function != Function::last;
+}
+
+/// The multiset of what is in `all` and not in `part`.
+Hash128 without(const Hash128& all, const Hash128& part) {
+    return {all.low - part.low, all.high - part.high - (all.low < part.low ? 1 : 0)};
+}
+
+/// What panes and sessions have in common.
+class AggregateBase : public KeyedState {
+  protected:
+    explicit AggregateBase(const AggregateSpec& spec) : spec_(spec) {}
+
+    static PaneHeader& header_of(std::byte* block) { return *reinterpret_cast<PaneHeader*>(block); }
+
+    static void release(std::byte* block) {
+        delete header_of(block).attachment;
+        header_of(block).attachment = nullptr;
+    }
+
+    void prepare(std::byte* block) const {
+        if (header_of(block).attachment != nullptr) return;
+        header_of(block).attachment = new Attachment;
+        for (const Accumulator& function : spec_.functions) function.prepare(*header_of(block).attachment);
+    }
+
+    void forget(std::byte* block) {
+        emitted_.erase(header_of(block).attachment);
+        release(block);
+    }
+
+    void add(const Batch& batch, std::span<const Row> rows, std::span<std::byte* const> blocks) const {
+        add_lineage(batch, *spec_.segment, rows, blocks);
+        for (const Accumulator& function : spec_.functions) function.add(batch, rows, blocks);
+    }
+
+    /// Adds `from` to `into` with what both have emitted, and frees what `from` holds.
+    void merge(std::byte* into, std::byte* from) {
+        merge_lineage(into, from);
+        for (const Accumulator& function : spec_.functions) function.merge(into, from);
+        const auto absorbed = emitted_.find(header_of(from).attachment);
+        if (absorbed != emitted_.end()) {
+            const Emitted other = std::move(absorbed->second);
+            emitted_.erase(absorbed);
+            add_emitted(emitted_[header_of(into).attachment], other);
+        }
+        release(from);
+    }
+
+    void emit(std::string_view key, const Window& window, const std::byte* block, LaneOutput& output) {
+        Emitted& emitted = emitted_[reinterpret_cast<const PaneHeader*>(block)->attachment];
+        std::vector<Scalar> values;
+        for (const Accumulator& function : spec_.functions) values.push_back(function.result(block));
+        ++emitted.revision;
+        PaneRow row;
+        row.order = {window.end, spec_.node, std::string(key), static_cast<std::uint64_t>(window.start)};
+        row.event_time = window.end - 1;  // the last instant that belongs to the window
+        const char* from = key.data();
+        for (const KeyColumn& column : spec_.by) row.values.push_back(key_value(from, column.type));
+        row.values.emplace_back(window.start);
+        row.values.emplace_back(window.end);
+        row.values.emplace_back(static_cast<std::int64_t>(emitted.revision));
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const bool as_difference = spec_.emit == Emit::delta && !emitted.values.empty() && has_difference(spec_.functions[i].function());
+            row.values.push_back(as_difference ? difference(values[i], emitted.values[i]) : values[i]);
+        }
+        row.lineage = read_lineage(block, spec_.sources);
+        const std::uint64_t events = row.lineage.events;
+        const Hash128 ids = row.lineage.ids;
+        if (spec_.emit == Emit::delta) {
+            // What sums up deltas counts each event once; the ranges stay those of the whole pane.
+            row.lineage.events -= emitted.events;
+            row.lineage.ids = without(ids, emitted.ids);
+        }
+        emitted.events = events;
+        emitted.ids = ids;
+        emitted.values = std::move(values);
+        output.rows.push_back(std::move(row));
+    }
+
+    const AggregateSpec& spec_;
+
+  private:
+    void add_emitted(Emitted& into, const Emitted& from) const {
+        into.revision = std::max(into.revision, from.revision);
+        into.events += from.events;
+        into.ids += from.ids;
+        if (into.values.empty()) {
+            into.values = from.values;
+            return;
+        }
+        for (std::size_t i = 0; i < from.values.size(); ++i) into.values[i] = total(into.values[i], from.values[i]);
+    }
+
+    std::unordered_map<const Attachment*, Emitted> emitted_;
+};
+
+class AggregateState final : public AggregateBase {
   public:
-    explicit AggregateState(const AggregateSpec& spec) : spec_(spec), panes_(spec.block_bytes, spec.lateness) {}
+    explicit AggregateState(const AggregateSpec& spec) : AggregateBase(spec), panes_(spec.block_bytes, spec.lateness) {}
     ~AggregateState() override {
-        panes_.for_each([](PaneTable::Pane& pane) { release(pane); });
+        panes_.for_each([](PaneTable::Pane& pane) { release(pane.block()); });
     }
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
         const std::uint32_t windows = spec_.window.windows_per_event();
         for (std::uint32_t back = 0; back < windows; ++back) {
             find_panes(batch, rows, watermark, static_cast<Duration>(back) * spec_.window.every);
-            add_lineage(batch, *spec_.segment, rows_, blocks_);
-            for (const Accumulator& function : spec_.functions) function.add(batch, rows_, blocks_);
+            add(batch, rows_, blocks_);
         }
     }
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
-            after, [&](PaneTable::Pane& pane) { fire(pane, output); },
-            [&](PaneTable::Pane& pane) {
-                emitted_.erase(reinterpret_cast<const PaneHeader*>(pane.block())->attachment);
-                release(pane);
-            });
+            after, [&](PaneTable::Pane& pane) { emit(pane.key(), pane.window(), pane.block(), output); },
+            [&](PaneTable::Pane& pane) { forget(pane.block()); });
     }
 
     std::uint64_t entries() const override { return panes_.size(); }
     std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
 
   private:
-    static void release(PaneTable::Pane& pane) {
-        PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
-        delete header.attachment;
-        header.attachment = nullptr;
-    }
-
     void find_panes(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
         rows_.clear();
         blocks_.clear();
@@ -143,51 +253,60 @@ class AggregateState final : public KeyedState {
             const Window window{starts[row] - back, ends[row] - back};
             if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
             PaneTable::Pane& pane = panes_.upsert(hashes[row], keys[row], window);
-            PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
-            if (header.events == 0) {
-                header.attachment = new Attachment;
-                for (const Accumulator& function : spec_.functions) function.prepare(*header.attachment);
-            }
+            prepare(pane.block());
             rows_.push_back(row);
             blocks_.push_back(pane.block());
         }
     }
 
-    void fire(PaneTable::Pane& pane, LaneOutput& output) {
-        const std::byte* block = pane.block();
-        Emitted& emitted = emitted_[reinterpret_cast<const PaneHeader*>(block)->attachment];
-        std::vector<Scalar> values;
-        for (const Accumulator& function : spec_.functions) values.push_back(function.result(block));
-        ++emitted.revision;
-        const Window window = pane.window();
-        PaneRow row;
-        row.order = {window.end, spec_.node, std::string(pane.key()), static_cast<std::uint64_t>(window.start)};
-        row.event_time = window.end - 1;  // the last instant that belongs to the window
-        const char* from = pane.key().data();
-        for (const KeyColumn& column : spec_.by) row.values.push_back(key_value(from, column.type));
-        row.values.emplace_back(window.start);
-        row.values.emplace_back(window.end);
-        row.values.emplace_back(static_cast<std::int64_t>(emitted.revision));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            const bool as_difference = spec_.emit == Emit::delta && !emitted.values.empty();
-            row.values.push_back(as_difference ? difference(values[i], emitted.values[i]) : values[i]);
-        }
-        row.lineage = read_lineage(block, spec_.sources);
-        emitted.values = std::move(values);
-        output.rows.push_back(std::move(row));
-    }
-
-    const AggregateSpec& spec_;
     PaneTable panes_;
-    std::unordered_map<const Attachment*, Emitted> emitted_;
     std::vector<Row> rows_;
     std::vector<std::byte*> blocks_;
+};
+
+class SessionState final : public AggregateBase {
+  public:
+    explicit SessionState(const AggregateSpec& spec) : AggregateBase(spec), sessions_(spec.block_bytes, spec.lateness) {}
+    ~SessionState() override {
+        sessions_.for_each([](SessionTable::Session& session) { release(session.block.get()); });
+    }
+
+    void process(Batch& batch, std::span<const Row> rows, Timestamp) override {
+        const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
+        const Timestamp* starts = batch.column(spec_.start).values<Timestamp>();
+        const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
+        for (const Row row : rows) {
+            if (batch.outcome[row] != kUndecided) continue;
+            SessionTable::Session& session = sessions_.upsert(
+                keys[row], Window{starts[row], ends[row]},
+                [&](SessionTable::Session& into, SessionTable::Session& from) { merge(into.block.get(), from.block.get()); });
+            std::byte* const block = session.block.get();
+            prepare(block);
+            // One by one: the next row may join this session to another.
+            add(batch, std::span(&row, 1), std::span(&block, 1));
+        }
+    }
+
+    void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
+        sessions_.advance(
+            after, [&](SessionTable::Session& session) { emit(session.key, session.window, session.block.get(), output); },
+            [&](SessionTable::Session& session) { forget(session.block.get()); });
+    }
+
+    std::uint64_t entries() const override { return sessions_.size(); }
+    std::uint64_t size_bytes() const override { return sessions_.size_bytes(); }
+
+  private:
+    SessionTable sessions_;
 };
 
 class AggregateOperator final : public KeyedOperator {
   public:
     explicit AggregateOperator(AggregateSpec spec) : spec_(std::move(spec)) {}
-    std::unique_ptr<KeyedState> make_state() const override { return std::make_unique<AggregateState>(spec_); }
+    std::unique_ptr<KeyedState> make_state() const override {
+        if (spec_.window.kind == WindowSpec::Kind::session) return std::make_unique<SessionState>(spec_);
+        return std::make_unique<AggregateState>(spec_);
+    }
 
   private:
     AggregateSpec spec_;
@@ -224,7 +343,7 @@ class AggregatePlanner {
             context_.mistakes().add(step_.place, "C163", fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_, segment.dedup->step));
         }
         if (stream_.revised) {
-            context_.mistakes().add(step_.place, "C174", fmt::format("{} would count cumulative revisions again in full; let the aggregate before it say 'emit: delta'", what_));
+            context_.mistakes().add(step_.place, "C174", fmt::format("{} would count cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate before it", what_));
         }
         if (pane_.window.needs_zone() && options_.zone.empty()) {
             context_.mistakes().add(options_.window.place, "C166", fmt::format("the local window of {} needs 'zone'", what_));
@@ -236,22 +355,39 @@ class AggregatePlanner {
 
     void plan_functions() {
         spec_.block_bytes = sizeof(PaneHeader);
-        for (const KeyColumn& column : spec_.by) fields_.push_back({column.name, column.type, false});
-        fields_.push_back({"window_start", Type::of(TypeKind::timestamp), false});
-        fields_.push_back({"window_end", Type::of(TypeKind::timestamp), false});
-        fields_.push_back({"revision", Type::of(TypeKind::int64), false});
+        const ConfigNode& by = *step_.node->find("by");
+        for (std::size_t i = 0; i < spec_.by.size(); ++i) {
+            const KeyColumn& column = spec_.by[i];
+            add_field(column.name, column.type, by.is_sequence() && i < by.items.size() ? by.items[i].place : by.place);
+        }
+        fields_.insert(fields_.end(), own_fields().begin(), own_fields().end());
         for (const NamedExpression& one : options_.values) {
-            const auto taken = std::find_if(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name == one.name; });
-            if (taken != fields_.end()) {
-                context_.mistakes().add(one.name_place, "C172", fmt::format("'{}' is a column already: a new one needs a new name", one.name));
-                continue;
-            }
             const auto planned = plan_function(one.expression, fmt::format("#{}.{}", step_.name, one.name), stream_, context_, pane_.arguments);
             if (!planned) continue;
+            if (!add_field(one.name, planned->result, one.name_place)) continue;
             spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
             spec_.block_bytes += Accumulator::size_bytes(planned->function);
-            fields_.push_back({one.name, planned->result, false});
         }
+    }
+
+    /// What every pane's row says beside its key and values.
+    static const std::vector<Field>& own_fields() {
+        static const std::vector<Field> fields = {{"window_start", Type::of(TypeKind::timestamp), false},
+                                                  {"window_end", Type::of(TypeKind::timestamp), false},
+                                                  {"revision", Type::of(TypeKind::int64), false}};
+        return fields;
+    }
+
+    bool add_field(const std::string& name, const Type& type, const Place& place) {
+        const auto named_so = [&](const Field& field) { return field.name == name; };
+        const bool taken = std::any_of(fields_.begin(), fields_.end(), named_so) ||
+                           std::any_of(own_fields().begin(), own_fields().end(), named_so);
+        if (taken) {
+            context_.mistakes().add(place, "C172", fmt::format("'{}' is a column of each pane already: give this one another name", name));
+            return false;
+        }
+        fields_.push_back({name, type, false});
+        return true;
     }
 
     void finish() {
@@ -280,7 +416,7 @@ class AggregatePlanner {
         next.last_sequence = context_.add_column(panes.segment, "#last_sequence", Type::of(TypeKind::uint64));
         panes.id = context_.add_stream(panes.segment);
         panes.has_id_hash = true;
-        panes.revised = options_.emit == Emit::cumulative && spec_.lateness > 0;
+        panes.revised = options_.emit == Emit::cumulative;
 
         KeyedNode node;
         node.step = step_.name;

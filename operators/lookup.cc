@@ -168,11 +168,10 @@ class LookupStep final : public RowOperator {
         for (const Row row : failed) {
             reject(batch, row, missing_, batch.arena.copy(fmt::format("{}: the row found is not the one meant", describe(batch, one, row))));
         }
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < rows.size(); ++i) {
-            if (batch.outcome[rows[i]] == kUndecided) rows.data()[kept++] = rows[i];
-        }
-        rows.resize(kept);
+        for (const Row row : failed) scratch.errors.rows.emplace_back(row, "");
+        std::sort(scratch.errors.rows.begin(), scratch.errors.rows.end());
+        // Not by outcome: another branch may have refused a row that this one takes.
+        remove_errors(rows, scratch.errors);
     }
 
     std::vector<Found> found_;
@@ -244,7 +243,10 @@ class LookupPlanner {
         while (!name.empty() && name.back() == ' ') name.pop_back();
         found.table = context_.table(name);
         if (!found.table) {
-            context_.mistakes().add(reference.node.place_of(0, name.size()), "C177", fmt::format("no table '{}'", name), did_you_mean(name, context_.table_names()));
+            const std::vector<std::string> known = context_.table_names();
+            if (std::find(known.begin(), known.end(), name) == known.end()) {
+                context_.mistakes().add(reference.node.place_of(0, name.size()), "C177", fmt::format("no table '{}'", name), did_you_mean(name, known));
+            }
             return false;
         }
         bool good = true;

@@ -99,6 +99,24 @@ class IdHashStep final : public RowOperator {
     Slot to_;
 };
 
+/// Widens the range of the source in a header that has one already.
+void add_range(PaneHeader& header, std::uint32_t source, std::uint64_t low, std::uint64_t high) {
+    if (header.source == source) {
+        header.first_sequence = std::min(header.first_sequence, low);
+        header.last_sequence = std::max(header.last_sequence, high);
+        return;
+    }
+    if (header.attachment == nullptr) header.attachment = new Attachment;
+    auto& ranges = header.attachment->more_ranges;
+    auto range = std::find_if(ranges.begin(), ranges.end(), [&](const auto& known) { return known.first == source; });
+    if (range == ranges.end()) {
+        ranges.push_back({source, {low, high}});
+    } else {
+        range->second.first = std::min(range->second.first, low);
+        range->second.second = std::max(range->second.second, high);
+    }
+}
+
 }  // namespace
 
 std::unique_ptr<RowOperator> make_pane_step(PaneStepSpec spec) { return std::make_unique<PaneStep>(std::move(spec)); }
@@ -231,22 +249,20 @@ void add_lineage(const Batch& batch, const Segment& segment, std::span<const Row
             header.source = batch.source;
             header.first_sequence = low;
             header.last_sequence = high;
-        } else if (header.source == batch.source) {
-            header.first_sequence = std::min(header.first_sequence, low);
-            header.last_sequence = std::max(header.last_sequence, high);
         } else {
-            if (header.attachment == nullptr) header.attachment = new Attachment;
-            auto& ranges = header.attachment->more_ranges;
-            auto range = std::find_if(ranges.begin(), ranges.end(),
-                                      [&](const auto& known) { return known.first == batch.source; });
-            if (range == ranges.end()) {
-                ranges.push_back({batch.source, {low, high}});
-            } else {
-                range->second.first = std::min(range->second.first, low);
-                range->second.second = std::max(range->second.second, high);
-            }
+            add_range(header, batch.source, low, high);
         }
     }
+}
+
+void merge_lineage(std::byte* into, const std::byte* from) {
+    PaneHeader& header = *reinterpret_cast<PaneHeader*>(into);
+    const PaneHeader& more = *reinterpret_cast<const PaneHeader*>(from);
+    header.events += more.events;
+    header.ids += more.ids;
+    add_range(header, more.source, more.first_sequence, more.last_sequence);
+    if (more.attachment == nullptr) return;
+    for (const auto& [source, range] : more.attachment->more_ranges) add_range(header, source, range.first, range.second);
 }
 
 Lineage read_lineage(const std::byte* block, const std::vector<std::string>& source_names) {

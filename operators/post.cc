@@ -72,6 +72,8 @@ struct PostSpec {
     std::vector<Accumulator> functions;  ///< of quantity and amount
     int quantity_function = -1;
     int amount_function = -1;
+    /// Without a window: the columns that tell one row from all others; empty: only its place in its source does.
+    std::vector<KeyColumn> identity;
     Slot quantity = kNoSlot;  ///< without a window
     Slot amount = kNoSlot;
     bool has_quantity = false;
@@ -150,6 +152,7 @@ class EventPostState final : public PostBase {
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp) override {
         const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
+        identify(batch, rows);
         for (const Row row : rows) {
             if (batch.outcome[row] != kUndecided) continue;
             const Timestamp time = batch.event_time[row];
@@ -161,7 +164,7 @@ class EventPostState final : public PostBase {
             std::byte* const blocks[] = {block};
             add_lineage(batch, *spec_.segment, std::span(&row, 1), blocks);
             posting.lineage = read_lineage(block, spec_.sources);
-            complete(posting, keys[row], texts[kCostCenter]);
+            complete(posting, fmt::format("{}{}", keys[row], identity_of(batch, row)), texts[kCostCenter]);
             made_.push_back({{time, spec_.node, std::string(keys[row]), batch.origin[row].sequence}, std::move(posting)});
         }
     }
@@ -175,6 +178,23 @@ class EventPostState final : public PostBase {
     std::uint64_t size_bytes() const override { return 0; }
 
   private:
+    /// Two rows of one key are two documents, so the idempotency key holds what tells them apart, and the same again when the row comes again.
+    void identify(const Batch& batch, std::span<const Row> rows) {
+        if (spec_.identity.empty()) return;
+        identified_.clear();
+        for (const Row row : rows) identified_.push_back(row);
+        identities_.resize(batch.outcome.size());
+        hashes_.resize(batch.outcome.size());
+        arena_.clear();
+        encode_keys(batch, identified_, spec_.identity, arena_, identities_.data(), hashes_.data());
+    }
+    std::string identity_of(const Batch& batch, Row row) const {
+        const bool by_id = spec_.segment->events == kNoSlot;
+        if (!spec_.identity.empty() && (!by_id || batch.column(spec_.segment->id).valid().test(row))) return std::string(identities_[row]);
+        const Origin& origin = batch.origin[row];
+        return fmt::format("{}:{}:{}", spec_.sources[batch.source], origin.sequence, origin.part);
+    }
+
     static Int128 number(const Batch& batch, Row row, Slot slot, int digits, bool& has) {
         if (slot == kNoSlot) return 0;
         const Column& column = batch.column(slot);
@@ -186,6 +206,10 @@ class EventPostState final : public PostBase {
     }
 
     std::vector<OrderedPosting> made_;
+    Selection identified_;
+    std::vector<std::string_view> identities_;  ///< by row
+    std::vector<std::uint64_t> hashes_;
+    Arena arena_;  ///< the batch's own is shared with other lanes
 };
 
 /// Posts the panes of windows: revision 1 when the watermark passes the end, further ones for what comes late.
@@ -234,7 +258,7 @@ class PanePostState final : public PostBase {
             if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
             PaneTable::Pane& pane = panes_.upsert(hashes[row], keys[row], window);
             PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
-            if (header.events == 0) begin_pane(batch, row, header);
+            if (header.attachment == nullptr) begin_pane(batch, row, header);
             rows_.push_back(row);
             blocks_.push_back(pane.block());
         }
@@ -340,8 +364,8 @@ class PostPlanner {
         if (segment.dedup && !stream_.after_dedup) {
             context_.mistakes().add(step_.place, "C163", fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_, segment.dedup->step));
         }
-        if (stream_.revised && !spec_.window.has_windows()) {
-            context_.mistakes().add(step_.place, "C164", fmt::format("{} would post cumulative revisions again in full; let the aggregate say 'emit: delta'", what_));
+        if (stream_.revised && !takes_revisions()) {
+            context_.mistakes().add(step_.place, "C164", fmt::format("{} would post cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate", what_));
         }
         if (!spec_.window.has_windows() && step_.node->find("lateness") != nullptr) {
             context_.mistakes().add(step_.node->find("lateness")->place, "C165", fmt::format("{} has no window, so nothing is late", what_));
@@ -358,6 +382,16 @@ class PostPlanner {
         if (options_.quantity.text.empty() && options_.amount.text.empty()) {
             context_.mistakes().add(step_.place, "C169", fmt::format("{} has neither 'quantity' nor 'amount'", what_));
         }
+    }
+
+    /// Whether the numbers stay right when a pane comes again with its whole value.
+    bool takes_revisions() const {
+        bool right = spec_.window.has_windows();
+        for (const ExpressionText* number : {&options_.quantity, &options_.amount}) {
+            const std::string name = number->text.substr(0, number->text.find('('));
+            right = right && (number->text.empty() || name == "last" || name == "max");
+        }
+        return right;
     }
 
     void plan_texts() {
@@ -421,6 +455,7 @@ class PostPlanner {
         spec_.start = pane_.start;
         spec_.end = pane_.end;
         spec_.node = context_.next_output();
+        if (!spec_.window.has_windows()) spec_.identity = identity_columns(segment);
 
         const StreamId out = context_.add_stream(stream_.segment);
         const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "), spec_.window.text(), format_duration(spec_.lateness));
@@ -435,6 +470,18 @@ class PostPlanner {
         drawn.keyed = true;
         drawn.exchange_key = fmt::format("{}", fmt::join(options_.by, ", "));
         drawn.segment = stream_.segment;
+    }
+
+    static std::vector<KeyColumn> identity_columns(const Segment& segment) {
+        std::vector<KeyColumn> columns;
+        const auto add = [&](Slot slot) { columns.push_back({segment.layout.field(slot).name, slot, segment.layout.field(slot).type}); };
+        if (segment.events != kNoSlot) {
+            // A pane's row begins with its key, window and revision.
+            for (Slot slot = 0; slot <= segment.layout.find("revision"); ++slot) add(slot);
+        } else if (segment.id != kNoSlot) {
+            add(segment.id);
+        }
+        return columns;
     }
 
     const StepSpec& step_;

@@ -62,8 +62,11 @@ bool read_shift(const ConfigNode& node, const std::string& what, const Stream& s
     const ConfigNode& name = *node.find("shift");
     spec.calendar = context.calendar(name.scalar);
     if (!spec.calendar) {
-        context.mistakes().add(name.place, "C144", fmt::format("no calendar '{}'", name.scalar),
-                               did_you_mean(name.scalar, context.calendar_names()));
+        const std::vector<std::string> known = context.calendar_names();
+        if (std::find(known.begin(), known.end(), name.scalar) == known.end()) {
+            context.mistakes().add(name.place, "C144", fmt::format("no calendar '{}'", name.scalar),
+                                   did_you_mean(name.scalar, known));
+        }
         return false;
     }
     const ConfigNode* of = node.find("of");
