@@ -353,7 +353,8 @@ ListWriter::ListWriter(Column& lists, const Type& element_type, std::size_t elem
     if (lists.elements() == nullptr) lists.set_elements(std::make_unique<Column>());
     elements_ = lists.elements();
     elements_->set_type(element_type);
-    elements_->reset(static_cast<std::uint32_t>(elements_at_most));
+    // Room for one at least, so that the column has memory.
+    elements_->reset(static_cast<std::uint32_t>(std::max<std::size_t>(elements_at_most, 1)));
 }
 
 void ListWriter::begin_row(Row row) {

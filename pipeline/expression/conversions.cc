@@ -128,12 +128,12 @@ Typed to_double(Builder& builder, Builder::Call& call) {
             return builder.finish(call.syntax,
                                   pure<double, std::uint64_t>(of(K::float64), call.take(),
                                                               [](std::uint64_t a) { return static_cast<double>(a); }));
-        case K::decimal:
-            return builder.finish(
-                call.syntax, pure<double, Int128>(of(K::float64), call.take(),
-                                                  [scale = static_cast<int>(call.arguments[0].type().scale)](Int128 a) {
-                                                      return nearest_double(a, scale);
-                                                  }));
+        case K::decimal: {
+            const int scale = call.arguments[0].type().scale;
+            return builder.finish(call.syntax, pure<double, Int128>(of(K::float64), call.take(), [scale](Int128 a) {
+                                      return nearest_double(a, scale);
+                                  }));
+        }
         case K::string:
             return convert<double, Text>(builder, call, K::float64,
                                          [](double& out, Arena&, Text text) { return read_number(out, text); });

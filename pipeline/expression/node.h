@@ -152,6 +152,14 @@ class PureNode final : public Program::Node {
         return run(frame, rows, target, std::index_sequence_for<A...>());
     }
 
+    const Errors* select(const Frame& frame, const Selection& rows, Selection& yes) const override {
+        if constexpr (std::is_same_v<R, std::uint8_t>) {
+            return choose(frame, rows, yes, std::index_sequence_for<A...>());
+        } else {
+            return Node::select(frame, rows, yes);
+        }
+    }
+
   private:
     template <std::size_t... I>
     Values run(const Frame& frame, const Selection& rows, Column* target, std::index_sequence<I...>) const {
@@ -163,6 +171,27 @@ class PureNode final : public Program::Node {
         InLoop<F> function = function_;
         apply_rows<A...>(rows, values.data(), function, [out](Row row, const R& value) { out[row] = value; });
         return {target != nullptr ? target : &scratch(frame).column, false, errors.empty() ? nullptr : &errors, true};
+    }
+
+    /// As run, but keeps the rows instead of the values.
+    template <std::size_t... I>
+    const Errors* choose(const Frame& frame, const Selection& rows, Selection& yes, std::index_sequence<I...>) const {
+        const std::array<Values, sizeof...(A)> values = {arguments_[I]->evaluate(frame, rows, nullptr)...};
+        Errors& errors = scratch(frame).errors;
+        errors.clear();
+        (merge_errors(errors, values[I].errors), ...);
+        InLoop<F> function = function_;
+        yes.resize(rows.size());
+        Row* const to = yes.data();
+        std::size_t chosen = 0;
+        apply_rows<A...>(rows, values.data(), function, [to, &chosen](Row row, std::uint8_t is) {
+            to[chosen] = row;
+            chosen += is;
+        });
+        yes.resize(chosen);
+        if (errors.empty()) return nullptr;
+        remove_rows(yes, errors);
+        return &errors;
     }
 
     F function_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -120,7 +121,7 @@ void store(const Value& value, Column& column, std::size_t row) {
             break;
         case TypeKind::list: {
             auto elements = std::make_unique<Column>(value.type.element_type());
-            elements->reset(static_cast<std::uint32_t>(value.elements.size()));
+            elements->reset(static_cast<std::uint32_t>(std::max<std::size_t>(value.elements.size(), 1)));
             for (std::size_t i = 0; i < value.elements.size(); ++i) store(value.elements[i], *elements, i);
             column.set_elements(std::move(elements));
             column.values<ListSpan>()[row] = {0, static_cast<std::uint32_t>(value.elements.size())};
