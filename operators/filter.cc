@@ -28,8 +28,8 @@ class FilterType final : public OperatorType {
     void plan(const StepSpec& step, PlanContext& context) const override {
         Options options;
         const std::string what = fmt::format("step '{}' (filter)", step.name);
-        Options::options().read(*step.node, what, options, context.mistakes(), {"filter", "from"});
-        if (options.drop.empty() && options.keep.empty()) {
+        const bool read = Options::options().read(*step.node, what, options, context.mistakes(), {"filter", "from"});
+        if (read && options.drop.empty() && options.keep.empty()) {
             context.mistakes().add(step.place, "C171", fmt::format("{} has no rule: name some under 'drop' or 'keep'", what));
         }
         Stream stream = context.stream(step.from[0]);

@@ -253,7 +253,7 @@ class LookupPlanner {
         for (const auto& [begin, end] : arguments(text, open + 1, close)) good = plan_key_part(reference, begin, end, found) && good;
         const std::size_t wanted = found.table->current->spec().key.size();
         if (good && found.key.size() != wanted) {
-            context_.mistakes().add(reference.node.place, "C178", fmt::format("the key of table '{}' has {} parts ({}), here are {}", name, wanted, fmt::join(found.table->current->spec().key, ", "), found.key.size()));
+            context_.mistakes().add(reference.node.place, "C178", fmt::format("the key of table '{}' is [{}], not one of {} part{}", name, fmt::join(found.table->current->spec().key, ", "), found.key.size(), found.key.size() == 1 ? "" : "s"));
             return false;
         }
         return good;

@@ -653,9 +653,11 @@ class Pass final : public PlanContext {
         sink.dead_letters = options.dead_letters;
         sink.all_postings = options.postings.empty() || (options.postings.size() == 1 && options.postings[0] == "all");
         if (!sink.all_postings) {
-            for (const std::string& name : options.postings) {
+            const ConfigNode& written = *entry.value.find("postings");
+            for (std::size_t i = 0; i < options.postings.size(); ++i) {
+                const std::string& name = options.postings[i];
                 if (std::find(posting_names_.begin(), posting_names_.end(), name) == posting_names_.end()) {
-                    mistakes_.add(entry.value.find("postings")->place, "C115",
+                    mistakes_.add(written.is_sequence() ? written.items[i].place : written.place, "C115",
                                   fmt::format("{} wants posting '{}', which is not there", what, name),
                                   did_you_mean(name, posting_names_));
                 }

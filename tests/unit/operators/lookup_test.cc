@@ -154,7 +154,7 @@ TEST(Lookup, MistakesStandAtTheirOwnColumn) {
                 AllOf(HasSubstr("error C177: no table 'price'"), HasSubstr("did you mean 'prices'?")));
     EXPECT_THAT(with("prices"), HasSubstr("error C176"));
     EXPECT_THAT(with("prices[key, kind]"),
-                HasSubstr("error C178: the key of table 'prices' has 1 parts (item), here are 2"));
+                HasSubstr("error C178: the key of table 'prices' is [item], not one of 2 parts"));
     EXPECT_THAT(with("prices[number]"), AllOf(HasSubstr("test.yaml:23:26: error C179"), HasSubstr("this is a int")));
     EXPECT_THAT(with("prices[kez]"), AllOf(HasSubstr("test.yaml:23:26: error C20"), HasSubstr("did you mean 'key'?")));
 }
