@@ -1,8 +1,8 @@
-// The whole chain from message bytes to postings on one core, and beside it the hand-written limit: fixed structs, no configuration, no generality.
-// Both answers are compared before anything is timed.
+// The whole chain from message bytes to postings on one core, and beside it the hand-written limit: fixed structs, no
+// configuration, no generality. Both answers are compared before anything is timed.
 //
-// chain.wide: FlatBuffers events of 17 fields, one in each message; 3 of 8 kinds pass the filter; deduplication over a million ids; sums by 10,000 orders in windows
-// of 60 s. limit.wide: the same events as structs.
+// chain.wide: FlatBuffers events of 17 fields, one in each message; 3 of 8 kinds pass the filter; deduplication over a
+// million ids; sums by 10,000 orders in windows of 60 s. limit.wide: the same events as structs.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -26,7 +26,9 @@ constexpr std::size_t kIds = 1'000'000;
 constexpr std::size_t kOrders = 10'000;
 constexpr Timestamp kStart = 1'780'000'000 * kSecond;
 constexpr std::size_t kBlockEvents = 1024;
-constexpr std::uint8_t kKinds[8] = {1, 2, 3, 12, 13, 4, 6, 5};  // reading, machine_state, cycle, quality_result, nonconformance; produced, consumed, scrapped
+constexpr std::uint8_t kKinds[8] = {
+    1,  2, 3, 12,
+    13, 4, 6, 5};  // reading, machine_state, cycle, quality_result, nonconformance; produced, consumed, scrapped
 
 /// One event of the limit: what the messages say, already in place.
 struct Wide {
@@ -162,7 +164,8 @@ sinks:
 
 std::unique_ptr<Plan> make_plan() {
     std::string text = kConfig;
-    text.replace(text.find("SCHEMA"), 6, std::filesystem::absolute(std::string(TAKT_SOURCE_DIR) + "/schemas/event.bfbs").string());
+    text.replace(text.find("SCHEMA"), 6,
+                 std::filesystem::absolute(std::string(TAKT_SOURCE_DIR) + "/schemas/event.bfbs").string());
     Mistakes mistakes;
     const ConfigNode config = parse_config("chain.yaml", text, mistakes);
     const Catalog catalog{operator_catalog(), source_catalog(), sink_catalog()};
@@ -264,15 +267,18 @@ Answer run_limit(const Input& input) {
 
 const Input& input() {
     // 2.6 million events hold a million ids that pass.
-    static const Input made = make_input(std::getenv("TAKT_BENCH_QUICK") && *std::getenv("TAKT_BENCH_QUICK") ? 1'000'000 : 2'600'000);
+    static const Input made =
+        make_input(std::getenv("TAKT_BENCH_QUICK") && *std::getenv("TAKT_BENCH_QUICK") ? 1'000'000 : 2'600'000);
     return made;
 }
 
 void same_answer(benchmark::State& state, const Answer& chain, const Answer& limit) {
-    const bool same = chain.accepted == limit.accepted && chain.duplicates == limit.duplicates && chain.quantity == limit.quantity;
+    const bool same =
+        chain.accepted == limit.accepted && chain.duplicates == limit.duplicates && chain.quantity == limit.quantity;
     if (!same) {
-        state.SkipWithError(fmt::format("the answers differ: accepted {} and {}, duplicates {} and {}", chain.accepted, limit.accepted,
-                                        chain.duplicates, limit.duplicates).c_str());
+        state.SkipWithError(fmt::format("the answers differ: accepted {} and {}, duplicates {} and {}", chain.accepted,
+                                        limit.accepted, chain.duplicates, limit.duplicates)
+                                .c_str());
     }
 }
 

@@ -8,7 +8,17 @@
 namespace takt {
 namespace {
 
-enum class Look : std::uint8_t { summary, postings, net, balances, dead_letters, outcomes, unbalanced, show, export_to };
+enum class Look : std::uint8_t {
+    summary,
+    postings,
+    net,
+    balances,
+    dead_letters,
+    outcomes,
+    unbalanced,
+    show,
+    export_to
+};
 
 struct LedgerOptions {
     std::string path;
@@ -37,9 +47,10 @@ int print(const Result<ReportTable>& table, const std::string& format) {
 
 /// What a controller asks first: where every event went, what was posted, what waits for somebody.
 int print_summary(LedgerReader& reader, const LedgerOptions& options) {
-    const std::pair<const char*, Result<ReportTable>> parts[] = {{"events by outcome", reader.outcomes(options.filter)},
-                                                                 {"postings", reader.totals(options.filter)},
-                                                                 {"dead letters", reader.dead_letter_counts(options.filter)}};
+    const std::pair<const char*, Result<ReportTable>> parts[] = {
+        {"events by outcome", reader.outcomes(options.filter)},
+        {"postings", reader.totals(options.filter)},
+        {"dead letters", reader.dead_letter_counts(options.filter)}};
     for (const auto& [title, table] : parts) {
         if (!table) return fail(table.error());
         fmt::print("{}\n{}\n", title, render(*table, options.format));
@@ -52,13 +63,20 @@ int look_into(const LedgerOptions& options) {
     if (!opened) return fail(opened.error());
     LedgerReader reader = std::move(opened).value();
     switch (options.look) {
-        case Look::summary: return print_summary(reader, options);
-        case Look::postings: return print(reader.postings(options.filter), options.format);
-        case Look::net: return print(reader.net(options.filter), options.format);
-        case Look::balances: return print(reader.balances(options.filter), options.format);
-        case Look::dead_letters: return print(reader.dead_letters(options.filter, options.reason), options.format);
-        case Look::outcomes: return print(reader.outcomes(options.filter), options.format);
-        case Look::unbalanced: return print(reader.unbalanced(), options.format);
+        case Look::summary:
+            return print_summary(reader, options);
+        case Look::postings:
+            return print(reader.postings(options.filter), options.format);
+        case Look::net:
+            return print(reader.net(options.filter), options.format);
+        case Look::balances:
+            return print(reader.balances(options.filter), options.format);
+        case Look::dead_letters:
+            return print(reader.dead_letters(options.filter, options.reason), options.format);
+        case Look::outcomes:
+            return print(reader.outcomes(options.filter), options.format);
+        case Look::unbalanced:
+            return print(reader.unbalanced(), options.format);
         case Look::show: {
             const auto text = reader.posting(options.key);
             if (!text) return fail(text.error());
@@ -102,9 +120,11 @@ void add_ledger(CLI::App& app, Invocation& invocation) {
     add("postings", "each posting, every revision", Look::postings);
     add("net", "the net of all revisions, one row a pane", Look::net);
     add("balances", "debit and credit by account", Look::balances);
-    add("dead-letters", "each dead letter", Look::dead_letters)->add_option("--reason", options->reason, "only of this reason");
+    add("dead-letters", "each dead letter", Look::dead_letters)
+        ->add_option("--reason", options->reason, "only of this reason");
     add("outcomes", "events by outcome and rule", Look::outcomes);
-    add("unbalanced", "documents whose lines do not add up; none, unless somebody wrote into the file", Look::unbalanced);
+    add("unbalanced", "documents whose lines do not add up; none, unless somebody wrote into the file",
+        Look::unbalanced);
     add("show", "one posting in full, with lines, lineage and revisions", Look::show)
         ->add_option("KEY", options->key, "idempotency key, or its first digits")
         ->required();

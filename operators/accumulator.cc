@@ -22,11 +22,11 @@ constexpr int kAverageDigits = 6;
 constexpr int kSecondDigits = 9;  // time is counted in nanoseconds
 
 const std::pair<std::string_view, Function> kFunctions[] = {
-    {"count", Function::count},           {"sum", Function::sum},
-    {"min", Function::minimum},           {"max", Function::maximum},
-    {"avg", Function::average},           {"first", Function::first},
-    {"last", Function::last},             {"distinct", Function::distinct_count},
-    {"integral", Function::integral},     {"time_avg", Function::time_average}};
+    {"count", Function::count},       {"sum", Function::sum},
+    {"min", Function::minimum},       {"max", Function::maximum},
+    {"avg", Function::average},       {"first", Function::first},
+    {"last", Function::last},         {"distinct", Function::distinct_count},
+    {"integral", Function::integral}, {"time_avg", Function::time_average}};
 
 struct SumState {
     Int128 sum;
@@ -37,26 +37,34 @@ struct RealSumState {
     double sum;
     std::uint64_t count;
 };
-bool is_text(const Type& type) { return type.is(TypeKind::string) || type.is(TypeKind::bytes); }
+bool is_text(const Type& type) {
+    return type.is(TypeKind::string) || type.is(TypeKind::bytes);
+}
 bool is_exact(const Type& type) {
     return type.is(TypeKind::int64) || type.is(TypeKind::uint64) || type.is(TypeKind::decimal);
 }
 bool is_ordered(const Type& type) {
     return is_exact(type) || type.is(TypeKind::float64) || type.is(TypeKind::timestamp) || type.is(TypeKind::duration);
 }
-bool is_sampled(Function function) { return function == Function::integral || function == Function::time_average; }
+bool is_sampled(Function function) {
+    return function == Function::integral || function == Function::time_average;
+}
 
 Int128 exact_at(const Column& column, Row row) {
     switch (column.type().kind) {
-        case TypeKind::decimal: return column.values<Int128>()[row];
-        case TypeKind::uint64: return column.values<std::uint64_t>()[row];
-        case TypeKind::boolean: return column.values<std::uint8_t>()[row];
+        case TypeKind::decimal:
+            return column.values<Int128>()[row];
+        case TypeKind::uint64:
+            return column.values<std::uint64_t>()[row];
+        case TypeKind::boolean:
+            return column.values<std::uint8_t>()[row];
         case TypeKind::float64: {
             std::int64_t bits;
             std::memcpy(&bits, &column.values<double>()[row], sizeof bits);
             return bits;
         }
-        default: return column.values<std::int64_t>()[row];
+        default:
+            return column.values<std::int64_t>()[row];
     }
 }
 
@@ -83,11 +91,16 @@ void add_exact(Int128& sum, Int128 value) {
 
 Scalar to_scalar(Int128 value, const Type& type) {
     switch (type.kind) {
-        case TypeKind::decimal: return value;
-        case TypeKind::uint64: return static_cast<std::uint64_t>(value);
-        case TypeKind::float64: return real_of(value);
-        case TypeKind::boolean: return value != 0;
-        default: return static_cast<std::int64_t>(value);
+        case TypeKind::decimal:
+            return value;
+        case TypeKind::uint64:
+            return static_cast<std::uint64_t>(value);
+        case TypeKind::float64:
+            return real_of(value);
+        case TypeKind::boolean:
+            return value != 0;
+        default:
+            return static_cast<std::int64_t>(value);
     }
 }
 
@@ -107,7 +120,8 @@ Int128 twice_integral(const std::vector<Sample>& samples) {
 double real_integral(const std::vector<Sample>& samples) {
     double sum = 0;
     for (std::size_t i = 1; i < samples.size(); ++i) {
-        sum += (samples[i - 1].real + samples[i].real) / 2 * static_cast<double>(samples[i].time - samples[i - 1].time) / 1e9;
+        sum += (samples[i - 1].real + samples[i].real) / 2 *
+               static_cast<double>(samples[i].time - samples[i - 1].time) / 1e9;
     }
     return sum;
 }
@@ -137,25 +151,31 @@ std::vector<std::string> function_names() {
 
 std::uint32_t Accumulator::size_bytes(Function function) {
     switch (function) {
-        case Function::count: return 16;
+        case Function::count:
+            return 16;
         case Function::sum:
-        case Function::average: return sizeof(SumState);
+        case Function::average:
+            return sizeof(SumState);
         case Function::minimum:
         case Function::maximum:
         case Function::first:
-        case Function::last: return sizeof(EdgeState);
+        case Function::last:
+            return sizeof(EdgeState);
         case Function::distinct_count:
         case Function::integral:
-        case Function::time_average: return 0;
+        case Function::time_average:
+            return 0;
     }
     return 0;
 }
 
 std::optional<Type> Accumulator::result_type(Function function, const Type& argument) {
     switch (function) {
-        case Function::count: return Type::of(TypeKind::int64);
+        case Function::count:
+            return Type::of(TypeKind::int64);
         case Function::distinct_count:
-            if (is_text(argument) || is_exact(argument) || argument.is(TypeKind::enumeration)) return Type::of(TypeKind::int64);
+            if (is_text(argument) || is_exact(argument) || argument.is(TypeKind::enumeration))
+                return Type::of(TypeKind::int64);
             return std::nullopt;
         case Function::sum:
             if (argument.is(TypeKind::int64) || argument.is(TypeKind::uint64)) return Type::decimal(0);
@@ -166,7 +186,8 @@ std::optional<Type> Accumulator::result_type(Function function, const Type& argu
             if (is_exact(argument)) return Type::decimal(std::min(argument.scale + kAverageDigits, kMaxDecimalScale));
             return std::nullopt;
         case Function::minimum:
-        case Function::maximum: return is_ordered(argument) ? std::optional(argument) : std::nullopt;
+        case Function::maximum:
+            return is_ordered(argument) ? std::optional(argument) : std::nullopt;
         case Function::first:
         case Function::last:
             if (is_text(argument) || is_ordered(argument) || argument.is(TypeKind::boolean) ||
@@ -194,7 +215,8 @@ bool Accumulator::needs_attachment(Function function, const Type& argument) {
 }
 
 void Accumulator::prepare(Attachment& attachment) const {
-    if (function_ == Function::distinct_count && attachment.distinct.size() <= index_) attachment.distinct.resize(index_ + 1);
+    if (function_ == Function::distinct_count && attachment.distinct.size() <= index_)
+        attachment.distinct.resize(index_ + 1);
     if (is_sampled(function_) && attachment.samples.size() <= index_) attachment.samples.resize(index_ + 1);
     if (is_text(type_) && attachment.text_values.size() <= index_) attachment.text_values.resize(index_ + 1);
 }
@@ -275,11 +297,15 @@ void Accumulator::add(const Batch& batch, std::span<const Row> rows, std::span<s
 bool Accumulator::replaces(Int128 value, Timestamp time, std::uint64_t sequence, const EdgeState& state) const {
     const bool real = type_.is(TypeKind::float64);
     switch (function_) {
-        case Function::first: return std::tie(time, sequence) < std::tie(state.time, state.sequence);
+        case Function::first:
+            return std::tie(time, sequence) < std::tie(state.time, state.sequence);
         // Of several events of one message the later part counts.
-        case Function::last: return std::tie(state.time, state.sequence) <= std::tie(time, sequence);
-        case Function::minimum: return real ? real_of(value) < real_of(state.value) : value < state.value;
-        default: return real ? real_of(value) > real_of(state.value) : value > state.value;
+        case Function::last:
+            return std::tie(state.time, state.sequence) <= std::tie(time, sequence);
+        case Function::minimum:
+            return real ? real_of(value) < real_of(state.value) : value < state.value;
+        default:
+            return real ? real_of(value) > real_of(state.value) : value > state.value;
     }
 }
 
@@ -287,7 +313,9 @@ void Accumulator::merge(std::byte* into, std::byte* from) const {
     Attachment* own = reinterpret_cast<PaneHeader*>(into)->attachment;
     Attachment* other = reinterpret_cast<PaneHeader*>(from)->attachment;
     switch (function_) {
-        case Function::count: at<std::uint64_t>(into, offset_) += at<std::uint64_t>(from, offset_); return;
+        case Function::count:
+            at<std::uint64_t>(into, offset_) += at<std::uint64_t>(from, offset_);
+            return;
         case Function::sum:
         case Function::average:
             if (type_.is(TypeKind::float64)) {
@@ -298,7 +326,9 @@ void Accumulator::merge(std::byte* into, std::byte* from) const {
                 at<SumState>(into, offset_).count += at<SumState>(from, offset_).count;
             }
             return;
-        case Function::distinct_count: own->distinct[index_].merge(other->distinct[index_]); return;
+        case Function::distinct_count:
+            own->distinct[index_].merge(other->distinct[index_]);
+            return;
         case Function::integral:
         case Function::time_average: {
             std::vector<Sample>& samples = own->samples[index_];
@@ -310,7 +340,8 @@ void Accumulator::merge(std::byte* into, std::byte* from) const {
         case Function::minimum:
         case Function::maximum:
         case Function::first:
-        case Function::last: break;
+        case Function::last:
+            break;
     }
     EdgeState& state = at<EdgeState>(into, offset_);
     const EdgeState& more = at<EdgeState>(from, offset_);
@@ -321,8 +352,10 @@ void Accumulator::merge(std::byte* into, std::byte* from) const {
 
 Int128 Accumulator::exact_result(const std::byte* block) const {
     switch (function_) {
-        case Function::count: return at<std::uint64_t>(block, offset_);
-        case Function::sum: return at<SumState>(block, offset_).sum;
+        case Function::count:
+            return at<std::uint64_t>(block, offset_);
+        case Function::sum:
+            return at<SumState>(block, offset_).sum;
         case Function::average: {
             const SumState& state = at<SumState>(block, offset_);
             if (state.count == 0) return 0;
@@ -335,13 +368,15 @@ Int128 Accumulator::exact_result(const std::byte* block) const {
             return reinterpret_cast<const PaneHeader*>(block)->attachment->distinct[index_].size();
         case Function::integral: {
             // Half of a number, exactly: five times as much with one digit more.
-            const Int128 twice = twice_integral(reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_]);
+            const Int128 twice =
+                twice_integral(reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_]);
             Int128 result = 0;
             CHECK(!__builtin_mul_overflow(twice, static_cast<Int128>(5), &result));
             return result;
         }
         case Function::time_average: {
-            const std::vector<Sample>& samples = reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
+            const std::vector<Sample>& samples =
+                reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
             if (samples.empty()) return 0;
             const int digits = type().scale - type_.scale;
             const Int128 span = samples.back().time - samples.front().time;
@@ -353,7 +388,8 @@ Int128 Accumulator::exact_result(const std::byte* block) const {
         case Function::minimum:
         case Function::maximum:
         case Function::first:
-        case Function::last: return at<EdgeState>(block, offset_).value;
+        case Function::last:
+            return at<EdgeState>(block, offset_).value;
     }
     return 0;
 }
@@ -362,7 +398,8 @@ Scalar Accumulator::result(const std::byte* block) const {
     const bool real = type_.is(TypeKind::float64);
     switch (function_) {
         case Function::count:
-        case Function::distinct_count: return static_cast<std::int64_t>(exact_result(block));
+        case Function::distinct_count:
+            return static_cast<std::int64_t>(exact_result(block));
         case Function::sum:
             if (real) return at<RealSumState>(block, offset_).sum;
             return exact_result(block);
@@ -376,7 +413,8 @@ Scalar Accumulator::result(const std::byte* block) const {
             return exact_result(block);
         case Function::integral:
         case Function::time_average: {
-            const std::vector<Sample>& samples = reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
+            const std::vector<Sample>& samples =
+                reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
             if (samples.empty()) return std::monostate{};
             if (!real) return exact_result(block);
             if (function_ == Function::integral) return real_integral(samples);

@@ -18,12 +18,12 @@ enum class Function : std::uint8_t {
     sum,
     minimum,
     maximum,
-    average,         ///< sum / count: a decimal with 6 digits more than its argument, half-even; or a double
-    first,           ///< by event time, then sequence
+    average,  ///< sum / count: a decimal with 6 digits more than its argument, half-even; or a double
+    first,    ///< by event time, then sequence
     last,
     distinct_count,
-    integral,        ///< over time, in value x seconds, by the trapezoid between neighbouring samples
-    time_average,    ///< the integral divided by the time from the first to the last sample
+    integral,      ///< over time, in value x seconds, by the trapezoid between neighbouring samples
+    time_average,  ///< the integral divided by the time from the first to the last sample
 };
 
 std::optional<Function> find_function(std::string_view name);
@@ -33,8 +33,8 @@ std::vector<std::string> function_names();
 struct Sample {
     Timestamp time = 0;
     std::uint64_t sequence = 0;
-    Int128 exact = 0;    ///< decimal and integer arguments
-    double real = 0;     ///< double arguments
+    Int128 exact = 0;  ///< decimal and integer arguments
+    double real = 0;   ///< double arguments
     bool operator<(const Sample& other) const {
         return std::tie(time, sequence) < std::tie(other.time, other.sequence);
     }
@@ -42,11 +42,12 @@ struct Sample {
 
 /// What does not fit the fixed block of a pane: owned by the pane, allocated only where a function needs it.
 struct Attachment {
-    std::vector<std::string> texts;               ///< of the pane's first row: what a posting says beside its sums
-    std::vector<std::string> text_values;         ///< first and last of strings, by function
+    std::vector<std::string> texts;        ///< of the pane's first row: what a posting says beside its sums
+    std::vector<std::string> text_values;  ///< first and last of strings, by function
     std::vector<std::unordered_set<std::string>> distinct;  ///< by function
-    std::vector<std::vector<Sample>> samples;     ///< by function
-    std::vector<std::pair<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>>> more_ranges;  ///< sources beside the first
+    std::vector<std::vector<Sample>> samples;               ///< by function
+    std::vector<std::pair<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>>>
+        more_ranges;  ///< sources beside the first
 };
 
 /// One function over one column, with its place in the pane's block. Immutable.

@@ -27,11 +27,22 @@ struct Options {
         OptionTable<Options> table;
         table.optional("where", &Options::where, "which rows");
         table.required("by", &Options::by, "the columns that name a pane: one row for each value and window");
-        table.required("window", &Options::window, "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day: local }, { week: local }, { month: local }, { shift: CALENDAR, of: COLUMN }");
-        table.optional("lateness", &Options::lateness, "how long after its end a window takes late events, each time as a new revision").from(0ns);
+        table.required("window", &Options::window,
+                       "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day: local }, { week: local "
+                       "}, { month: local }, { shift: CALENDAR, of: COLUMN }");
+        table
+            .optional("lateness", &Options::lateness,
+                      "how long after its end a window takes late events, each time as a new revision")
+            .from(0ns);
         table.optional("zone", &Options::zone, "IANA time zone of local windows; default UTC");
-        table.required("values", &Options::values, "new columns by name, each FUNCTION(EXPRESSION): count, sum, min, max, avg, first, last, distinct, integral, time_avg");
-        table.optional("emit", &Options::emit, "a later revision of a pane is the difference to the one before (of extremes and edges: the new value), or its whole value again").one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
+        table.required("values", &Options::values,
+                       "new columns by name, each FUNCTION(EXPRESSION): count, sum, min, max, avg, first, last, "
+                       "distinct, integral, time_avg");
+        table
+            .optional("emit", &Options::emit,
+                      "a later revision of a pane is the difference to the one before (of extremes and edges: the new "
+                      "value), or its whole value again")
+            .one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
         table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
         return table;
     }
@@ -75,10 +86,14 @@ Scalar key_value(const char*& from, const Type& type) {
             from += size;
             return text;
         }
-        case TypeKind::boolean: return read(std::uint8_t{}) != 0;
-        case TypeKind::uint64: return read(std::uint64_t{});
-        case TypeKind::decimal: return read(Int128{});
-        default: return read(std::int64_t{});
+        case TypeKind::boolean:
+            return read(std::uint8_t{}) != 0;
+        case TypeKind::uint64:
+            return read(std::uint64_t{});
+        case TypeKind::decimal:
+            return read(Int128{});
+        default:
+            return read(std::int64_t{});
     }
 }
 
@@ -116,7 +131,8 @@ Scalar total(const Scalar& now, const Scalar& more) {
     return std::holds_alternative<std::monostate>(now) ? more : now;
 }
 
-/// Whether `emit: delta` says how the result changed; an extreme or an edge has no meaningful difference and is told as it stands.
+/// Whether `emit: delta` says how the result changed; an extreme or an edge has no meaningful difference and is told as
+/// it stands.
 bool has_difference(Function function) {
     return function != Function::minimum && function != Function::maximum && function != Function::first &&
            function != Function::last;
@@ -182,7 +198,8 @@ class AggregateBase : public KeyedState {
         row.values.emplace_back(window.end);
         row.values.emplace_back(static_cast<std::int64_t>(emitted.revision));
         for (std::size_t i = 0; i < values.size(); ++i) {
-            const bool as_difference = spec_.emit == Emit::delta && !emitted.values.empty() && has_difference(spec_.functions[i].function());
+            const bool as_difference =
+                spec_.emit == Emit::delta && !emitted.values.empty() && has_difference(spec_.functions[i].function());
             row.values.push_back(as_difference ? difference(values[i], emitted.values[i]) : values[i]);
         }
         row.lineage = read_lineage(block, spec_.sources);
@@ -266,7 +283,8 @@ class AggregateState final : public AggregateBase {
 
 class SessionState final : public AggregateBase {
   public:
-    explicit SessionState(const AggregateSpec& spec) : AggregateBase(spec), sessions_(spec.block_bytes, spec.lateness) {}
+    explicit SessionState(const AggregateSpec& spec)
+        : AggregateBase(spec), sessions_(spec.block_bytes, spec.lateness) {}
     ~SessionState() override {
         sessions_.for_each([](SessionTable::Session& session) { release(session.block.get()); });
     }
@@ -277,9 +295,11 @@ class SessionState final : public AggregateBase {
         const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
         for (const Row row : rows) {
             if (batch.outcome[row] != kUndecided) continue;
-            SessionTable::Session& session = sessions_.upsert(
-                keys[row], Window{starts[row], ends[row]},
-                [&](SessionTable::Session& into, SessionTable::Session& from) { merge(into.block.get(), from.block.get()); });
+            SessionTable::Session& session =
+                sessions_.upsert(keys[row], Window{starts[row], ends[row]},
+                                 [&](SessionTable::Session& into, SessionTable::Session& from) {
+                                     merge(into.block.get(), from.block.get());
+                                 });
             std::byte* const block = session.block.get();
             prepare(block);
             // One by one: the next row may join this session to another.
@@ -289,7 +309,8 @@ class SessionState final : public AggregateBase {
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         sessions_.advance(
-            after, [&](SessionTable::Session& session) { emit(session.key, session.window, session.block.get(), output); },
+            after,
+            [&](SessionTable::Session& session) { emit(session.key, session.window, session.block.get(), output); },
             [&](SessionTable::Session& session) { forget(session.block.get()); });
     }
 
@@ -315,13 +336,17 @@ class AggregateOperator final : public KeyedOperator {
 class AggregatePlanner {
   public:
     AggregatePlanner(const StepSpec& step, PlanContext& context)
-        : step_(step), context_(context), stream_(context.stream(step.from[0])), what_(fmt::format("step '{}' (aggregate)", step.name)) {}
+        : step_(step),
+          context_(context),
+          stream_(context.stream(step.from[0])),
+          what_(fmt::format("step '{}' (aggregate)", step.name)) {}
 
     void run() {
         if (!Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"aggregate", "from"})) return;
         pane_.name = step_.name;
         plan_id_hash(stream_, context_);
-        if (!options_.where.empty()) pane_.where = plan_condition(options_.where, fmt::format("'where' of {}", what_), stream_, context_);
+        if (!options_.where.empty())
+            pane_.where = plan_condition(options_.where, fmt::format("'where' of {}", what_), stream_, context_);
         spec_.by = pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
         const auto window = read_window(&options_.window, what_, stream_, context_);
         if (!window) return;
@@ -330,7 +355,8 @@ class AggregatePlanner {
         spec_.emit = options_.emit;
         check_combination();
         if (!options_.zone.empty()) {
-            pane_.zone = plan_value(options_.zone, fmt::format("#{}.zone", step_.name), TypeKind::string, stream_, context_, pane_.arguments);
+            pane_.zone = plan_value(options_.zone, fmt::format("#{}.zone", step_.name), TypeKind::string, stream_,
+                                    context_, pane_.arguments);
         }
         plan_functions();
         if (context_.mistakes().empty()) finish();
@@ -340,13 +366,21 @@ class AggregatePlanner {
     void check_combination() {
         const Segment& segment = context_.segment(stream_.segment);
         if (segment.dedup && !stream_.after_dedup) {
-            context_.mistakes().add(step_.place, "C163", fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_, segment.dedup->step));
+            context_.mistakes().add(
+                step_.place, "C163",
+                fmt::format(
+                    "{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_,
+                    segment.dedup->step));
         }
         if (stream_.revised) {
-            context_.mistakes().add(step_.place, "C174", fmt::format("{} would count cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate before it", what_));
+            context_.mistakes().add(step_.place, "C174",
+                                    fmt::format("{} would count cumulative revisions again in full; leave out 'emit: "
+                                                "cumulative' of the aggregate before it",
+                                                what_));
         }
         if (pane_.window.needs_zone() && options_.zone.empty()) {
-            context_.mistakes().add(options_.window.place, "C166", fmt::format("the local window of {} needs 'zone'", what_));
+            context_.mistakes().add(options_.window.place, "C166",
+                                    fmt::format("the local window of {} needs 'zone'", what_));
         }
         if (pane_.window.kind == WindowSpec::Kind::none) {
             context_.mistakes().add(step_.place, "C175", fmt::format("{} needs a window", what_));
@@ -362,10 +396,12 @@ class AggregatePlanner {
         }
         fields_.insert(fields_.end(), own_fields().begin(), own_fields().end());
         for (const NamedExpression& one : options_.values) {
-            const auto planned = plan_function(one.expression, fmt::format("#{}.{}", step_.name, one.name), stream_, context_, pane_.arguments);
+            const auto planned = plan_function(one.expression, fmt::format("#{}.{}", step_.name, one.name), stream_,
+                                               context_, pane_.arguments);
             if (!planned) continue;
             if (!add_field(one.name, planned->result, one.name_place)) continue;
-            spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
+            spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type,
+                                         spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
             spec_.block_bytes += Accumulator::size_bytes(planned->function);
         }
     }
@@ -383,7 +419,8 @@ class AggregatePlanner {
         const bool taken = std::any_of(fields_.begin(), fields_.end(), named_so) ||
                            std::any_of(own_fields().begin(), own_fields().end(), named_so);
         if (taken) {
-            context_.mistakes().add(place, "C172", fmt::format("'{}' is a column of each pane already: give this one another name", name));
+            context_.mistakes().add(
+                place, "C172", fmt::format("'{}' is a column of each pane already: give this one another name", name));
             return false;
         }
         fields_.push_back({name, type, false});
@@ -393,7 +430,8 @@ class AggregatePlanner {
     void finish() {
         Segment& segment = context_.segment(stream_.segment);
         plan_pane_columns(stream_, context_, pane_);
-        pane_.no_window = context_.outcomes().add({OutcomeKind::dead_letter, "MISSING_MASTER_DATA", options_.owner, step_.name, stream_.after_dedup});
+        pane_.no_window = context_.outcomes().add(
+            {OutcomeKind::dead_letter, "MISSING_MASTER_DATA", options_.owner, step_.name, stream_.after_dedup});
         pane_.on_error = expression_outcome(step_, stream_, context_);
         spec_.sources = context_.source_names();
         spec_.segment = &segment;
@@ -403,13 +441,15 @@ class AggregatePlanner {
         spec_.end = pane_.end;
         spec_.node = context_.next_output();
         const StreamId out = context_.add_stream(stream_.segment);
-        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "), spec_.window.text(), format_duration(spec_.lateness));
+        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "),
+                                               spec_.window.text(), format_duration(spec_.lateness));
         segment.nodes.push_back({step_.name, make_pane_step(std::move(pane_)), {stream_.id}, {out}});
 
         Stream panes;
         panes.segment = context_.add_segment(step_.name, fields_);
         Segment& next = context_.segment(panes.segment);
-        for (std::size_t i = 0; i < fields_.size(); ++i) panes.scope.add(fields_[i].name, fields_[i].type, static_cast<Slot>(i));
+        for (std::size_t i = 0; i < fields_.size(); ++i)
+            panes.scope.add(fields_[i].name, fields_[i].type, static_cast<Slot>(i));
         next.id_hash = context_.add_column(panes.segment, "#id_hash", Type::decimal(0));
         next.events = context_.add_column(panes.segment, "#events", Type::of(TypeKind::uint64));
         next.first_sequence = context_.add_column(panes.segment, "#first_sequence", Type::of(TypeKind::uint64));
@@ -445,7 +485,9 @@ class AggregatePlanner {
 class AggregateType final : public OperatorType {
   public:
     std::string_view name() const override { return "aggregate"; }
-    std::string_view help() const override { return "Sums up the rows of windows of event time; late events make new revisions."; }
+    std::string_view help() const override {
+        return "Sums up the rows of windows of event time; late events make new revisions.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { AggregatePlanner(step, context).run(); }
 };

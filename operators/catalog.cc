@@ -14,7 +14,7 @@ namespace takt {
 
 const std::vector<const OperatorType*>& operator_catalog() {
     static const std::vector<const OperatorType*> catalog = {
-        &filter_type(), &require_type(), &project_type(), &route_type(), &union_type(),
+        &filter_type(), &require_type(), &project_type(),   &route_type(), &union_type(),
         &dedup_type(),  &lookup_type(),  &aggregate_type(), &post_type(),
     };
     return catalog;

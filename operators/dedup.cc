@@ -22,11 +22,15 @@ struct Options {
         table.required("by", &Options::by, "the columns that are an event's id");
         table.optional("same", &Options::same,
                        "columns that a retry repeats; the same id with other content is a dead letter ID_CONFLICT");
-        table.required("horizon", &Options::horizon,
-                       "how long an id is remembered, in event time; an event older than that is BEYOND_DEDUP_HORIZON")
+        table
+            .required("horizon", &Options::horizon,
+                      "how long an id is remembered, in event time; an event older than that is BEYOND_DEDUP_HORIZON")
             .from(1ms)
             .to(std::chrono::hours(24 * 365));
-        table.optional("max_ids", &Options::max_ids, "most ids held at once; beyond it fresh events are dead letters LIMIT; 0: no limit").from(0);
+        table
+            .optional("max_ids", &Options::max_ids,
+                      "most ids held at once; beyond it fresh events are dead letters LIMIT; 0: no limit")
+            .from(0);
         table.optional("owner", &Options::owner, "who must act on conflicts");
         return table;
     }
@@ -93,13 +97,17 @@ class DedupState final : public KeyedState {
     std::uint64_t size_bytes() const override { return table_.size_bytes(); }
 
   private:
-    /// What the row ends as; `verdict` is what later steps have found against it, and only rows without one are remembered.
+    /// What the row ends as; `verdict` is what later steps have found against it, and only rows without one are
+    /// remembered.
     OutcomeCode judge(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest, OutcomeCode verdict) {
         if (time < oldest) return spec_.beyond;
         switch (table_.find(id, content, oldest)) {
-            case DedupTable::Verdict::duplicate: return spec_.duplicate;
-            case DedupTable::Verdict::conflict: return spec_.conflict;
-            case DedupTable::Verdict::fresh: break;
+            case DedupTable::Verdict::duplicate:
+                return spec_.duplicate;
+            case DedupTable::Verdict::conflict:
+                return spec_.conflict;
+            case DedupTable::Verdict::fresh:
+                break;
         }
         if (verdict != kUndecided) return verdict;
         return table_.remember(id, content, time, oldest) ? kUndecided : spec_.limit;
@@ -121,7 +129,9 @@ class DedupOperator final : public KeyedOperator {
 class DedupType final : public OperatorType {
   public:
     std::string_view name() const override { return "dedup"; }
-    std::string_view help() const override { return "Lets each event pass once, within a horizon of event time; tells retries from conflicts."; }
+    std::string_view help() const override {
+        return "Lets each event pass once, within a horizon of event time; tells retries from conflicts.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
@@ -131,7 +141,9 @@ class DedupType final : public OperatorType {
         Stream stream = context.stream(step.from[0]);
         Segment& segment = context.segment(stream.segment);
         if (segment.dedup) {
-            context.mistakes().add(step.place, "C160", fmt::format("'{}' is a second dedup over the same rows; '{}' is the first", step.name, segment.dedup->step));
+            context.mistakes().add(step.place, "C160",
+                                   fmt::format("'{}' is a second dedup over the same rows; '{}' is the first",
+                                               step.name, segment.dedup->step));
             return;
         }
         if (read) add(step, options, stream, segment, context);
@@ -140,7 +152,8 @@ class DedupType final : public OperatorType {
     }
 
   private:
-    static void add(const StepSpec& step, const Options& options, Stream& stream, Segment& segment, PlanContext& context) {
+    static void add(const StepSpec& step, const Options& options, Stream& stream, Segment& segment,
+                    PlanContext& context) {
         const std::vector<KeyColumn> by = plan_key(options.by, *step.node->find("by"), stream, context);
         const ConfigNode* same_node = step.node->find("same");
         const std::vector<KeyColumn> same =
@@ -163,11 +176,16 @@ class DedupType final : public OperatorType {
         spec.limit = dead("LIMIT");
 
         const StreamId out = context.add_stream(stream.segment);
-        segment.nodes.push_back({step.name, std::make_unique<HashStep>(by, same, spec.id_hash, lane_hash, spec.content), {stream.id}, {out}});
+        segment.nodes.push_back({step.name,
+                                 std::make_unique<HashStep>(by, same, spec.id_hash, lane_hash, spec.content),
+                                 {stream.id},
+                                 {out}});
         stream.id = out;
         stream.has_id_hash = is_event_id;
         segment.dedup = KeyedNode{step.name, std::make_unique<DedupOperator>(spec), out, lane_hash, -1};
-        GraphNode& drawn = context.draw(step, "dedup", fmt::format("by {}, horizon {}", fmt::join(options.by, ", "), format_duration(spec.horizon)));
+        GraphNode& drawn =
+            context.draw(step, "dedup",
+                         fmt::format("by {}, horizon {}", fmt::join(options.by, ", "), format_duration(spec.horizon)));
         drawn.keyed = true;
         drawn.exchange_key = fmt::format("{}", fmt::join(options.by, ", "));
         drawn.segment = stream.segment;

@@ -13,8 +13,11 @@ struct Options {
 
     static OptionTable<Options> options() {
         OptionTable<Options> table;
-        table.optional("drop", &Options::drop, "rules by name; a row that fits one is dropped and counted under its name; the first that fits wins");
-        table.optional("keep", &Options::keep, "rules by name; a row that does not fit is dropped and counted under its name; after `drop`");
+        table.optional(
+            "drop", &Options::drop,
+            "rules by name; a row that fits one is dropped and counted under its name; the first that fits wins");
+        table.optional("keep", &Options::keep,
+                       "rules by name; a row that does not fit is dropped and counted under its name; after `drop`");
         return table;
     }
 };
@@ -22,7 +25,9 @@ struct Options {
 class FilterType final : public OperatorType {
   public:
     std::string_view name() const override { return "filter"; }
-    std::string_view help() const override { return "Drops rows by named policy rules; what each rule drops is counted."; }
+    std::string_view help() const override {
+        return "Drops rows by named policy rules; what each rule drops is counted.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
@@ -30,7 +35,8 @@ class FilterType final : public OperatorType {
         const std::string what = fmt::format("step '{}' (filter)", step.name);
         const bool read = Options::options().read(*step.node, what, options, context.mistakes(), {"filter", "from"});
         if (read && options.drop.empty() && options.keep.empty()) {
-            context.mistakes().add(step.place, "C171", fmt::format("{} has no rule: name some under 'drop' or 'keep'", what));
+            context.mistakes().add(step.place, "C171",
+                                   fmt::format("{} has no rule: name some under 'drop' or 'keep'", what));
         }
         Stream stream = context.stream(step.from[0]);
         std::vector<Rule> rules;
@@ -39,7 +45,8 @@ class FilterType final : public OperatorType {
             for (const NamedExpression& one : named) {
                 auto condition = plan_condition(one.expression, fmt::format("rule '{}'", one.name), stream, context);
                 if (!condition) continue;
-                const OutcomeCode outcome = context.outcomes().add({OutcomeKind::filtered, one.name, "", step.name, stream.after_dedup});
+                const OutcomeCode outcome =
+                    context.outcomes().add({OutcomeKind::filtered, one.name, "", step.name, stream.after_dedup});
                 rules.push_back({one.name, std::move(*condition), rejects_when, outcome, ""});
                 names.push_back(one.name);
             }

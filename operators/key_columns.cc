@@ -7,7 +7,9 @@
 namespace takt {
 namespace {
 
-bool is_text(TypeKind kind) { return kind == TypeKind::string || kind == TypeKind::bytes; }
+bool is_text(TypeKind kind) {
+    return kind == TypeKind::string || kind == TypeKind::bytes;
+}
 
 /// Folds a 64-bit value into a hash (the multiply-fold of wyhash and XXH3).
 std::uint64_t fold(std::uint64_t hash, std::uint64_t value) {
@@ -51,20 +53,27 @@ std::string decode_value(const char*& from, const Type& type) {
             from += size;
             return text;
         }
-        case TypeKind::boolean: return read<std::uint8_t>(from) != 0 ? "true" : "false";
-        case TypeKind::uint64: return fmt::format("{}", read<std::uint64_t>(from));
-        case TypeKind::int64: return fmt::format("{}", read<std::int64_t>(from));
-        case TypeKind::timestamp: return format_timestamp(read<Timestamp>(from));
-        case TypeKind::duration: return format_duration(read<Duration>(from));
-        case TypeKind::enumeration: return std::string(type.enumeration->name_of(read<std::int64_t>(from)));
-        case TypeKind::decimal: return format_decimal_shortest(read<Int128>(from), type.scale);
+        case TypeKind::boolean:
+            return read<std::uint8_t>(from) != 0 ? "true" : "false";
+        case TypeKind::uint64:
+            return fmt::format("{}", read<std::uint64_t>(from));
+        case TypeKind::int64:
+            return fmt::format("{}", read<std::int64_t>(from));
+        case TypeKind::timestamp:
+            return format_timestamp(read<Timestamp>(from));
+        case TypeKind::duration:
+            return format_duration(read<Duration>(from));
+        case TypeKind::enumeration:
+            return std::string(type.enumeration->name_of(read<std::int64_t>(from)));
+        case TypeKind::decimal:
+            return format_decimal_shortest(read<Int128>(from), type.scale);
         case TypeKind::float64:
         case TypeKind::list:
         case TypeKind::null:
-        case TypeKind::error: break;
+        case TypeKind::error:
+            break;
     }
-    CHECK(!"a column that cannot be part of a key");
-    return {};
+    check_failed("a column that cannot be part of a key", __FILE__, __LINE__);
 }
 
 }  // namespace
@@ -138,8 +147,8 @@ void hash_content(const Batch& batch, const Selection& rows, std::span<const Key
             const Int128* values = column.values<Int128>();
             for (const Row row : rows) {
                 const Int128 value = values[row];
-                hashes[row] = fold(fold(hashes[row], static_cast<std::uint64_t>(value)),
-                                   static_cast<std::uint64_t>(value >> 64));
+                hashes[row] =
+                    fold(fold(hashes[row], static_cast<std::uint64_t>(value)), static_cast<std::uint64_t>(value >> 64));
             }
         } else {
             const std::uint8_t* values = column.values<std::uint8_t>();

@@ -17,8 +17,8 @@ struct KeyColumn {
     Type type;
 };
 
-// The encoding of keys is part of the on-disk format (docs/formats/keys.md): per column, strings and bytes as a 32-bit little-endian length and
-// the bytes, everything else as its value's bytes. An absent value is its type's default.
+// The encoding of keys is part of the on-disk format (docs/formats/keys.md): per column, strings and bytes as a 32-bit
+// little-endian length and the bytes, everything else as its value's bytes. An absent value is its type's default.
 
 /// Whether a column of this type can be part of a key: all but double and lists.
 bool can_be_key(const Type& type);

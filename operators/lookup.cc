@@ -13,8 +13,12 @@ struct Options {
 
     static OptionTable<Options> options() {
         OptionTable<Options> table;
-        table.required("with", &Options::with, "rows by name: NAME: TABLE[COLUMN, ...], or NAME: { in: TABLE[...], when: CONDITION, that: CONDITION }; their columns are NAME.COLUMN");
-        table.optional("missing", &Options::missing, "{ reason: ..., owner: ... } of the dead letters where a row is not found; default MISSING_MASTER_DATA, master_data");
+        table.required("with", &Options::with,
+                       "rows by name: NAME: TABLE[COLUMN, ...], or NAME: { in: TABLE[...], when: CONDITION, that: "
+                       "CONDITION }; their columns are NAME.COLUMN");
+        table.optional("missing", &Options::missing,
+                       "{ reason: ..., owner: ... } of the dead letters where a row is not found; default "
+                       "MISSING_MASTER_DATA, master_data");
         return table;
     }
 };
@@ -27,7 +31,8 @@ struct RowOptions {
     static OptionTable<RowOptions> options() {
         OptionTable<RowOptions> table;
         table.required("in", &RowOptions::in, "TABLE[EXPRESSION, ...]");
-        table.optional("when", &RowOptions::when, "only these rows are looked up; has(NAME.COLUMN) is false for the others");
+        table.optional("when", &RowOptions::when,
+                       "only these rows are looked up; has(NAME.COLUMN) is false for the others");
         table.optional("that", &RowOptions::that, "what must hold of the row found; else it counts as not found");
         table.short_form("in");
         return table;
@@ -63,7 +68,8 @@ struct Found {
 
 class LookupStep final : public RowOperator {
   public:
-    LookupStep(std::vector<Found> rows, OutcomeCode missing, OutcomeCode on_error) : found_(std::move(rows)), missing_(missing), on_error_(on_error) {}
+    LookupStep(std::vector<Found> rows, OutcomeCode missing, OutcomeCode on_error)
+        : found_(std::move(rows)), missing_(missing), on_error_(on_error) {}
 
     class StepScratch final : public Scratch {
       public:
@@ -111,7 +117,8 @@ class LookupStep final : public RowOperator {
             reject_errors(batch, scratch.errors, on_error_);
             wanted = &scratch.wanted;
         }
-        for (std::size_t k = 0; k < one.key_columns.size(); ++k) one.key_columns[k].fill(batch, *wanted, own.keys[k], on_error_);
+        for (std::size_t k = 0; k < one.key_columns.size(); ++k)
+            one.key_columns[k].fill(batch, *wanted, own.keys[k], on_error_);
         scratch.parts.clear();
         for (const Slot slot : one.key) scratch.parts.push_back({batch.column(slot).values<std::string_view>(), 1});
         const TemporalTable& table = *one.table->current;
@@ -120,7 +127,8 @@ class LookupStep final : public RowOperator {
         for (const Row row : scratch.unwanted) table_rows[row] = TemporalTable::kNoRow;
         drop_missing(batch, one, table_rows, *wanted);
         merge(rows, *wanted, scratch);
-        for (const Found::Gathered& column : one.columns) table.gather(column.table_column, table_rows, rows, batch.column(column.slot));
+        for (const Found::Gathered& column : one.columns)
+            table.gather(column.table_column, table_rows, rows, batch.column(column.slot));
         if (one.that) check(batch, one, own, scratch, rows);
     }
 
@@ -144,7 +152,8 @@ class LookupStep final : public RowOperator {
             if (!key.empty()) key += ", ";
             key += batch.column(slot).values<std::string_view>()[row];
         }
-        return fmt::format("table '{}' has no row for [{}] at {}", one.table->name, key, format_timestamp(batch.event_time[row]));
+        return fmt::format("table '{}' has no row for [{}] at {}", one.table->name, key,
+                           format_timestamp(batch.event_time[row]));
     }
 
     /// The rows that were found and those that nobody looked up, in order.
@@ -166,7 +175,8 @@ class LookupStep final : public RowOperator {
         one.that->split(batch, subject, *own.that, nullptr, &failed, scratch.errors);
         reject_errors(batch, scratch.errors, on_error_);
         for (const Row row : failed) {
-            reject(batch, row, missing_, batch.arena.copy(fmt::format("{}: the row found is not the one meant", describe(batch, one, row))));
+            reject(batch, row, missing_,
+                   batch.arena.copy(fmt::format("{}: the row found is not the one meant", describe(batch, one, row))));
         }
         for (const Row row : failed) scratch.errors.rows.emplace_back(row, "");
         std::sort(scratch.errors.rows.begin(), scratch.errors.rows.end());
@@ -182,14 +192,18 @@ class LookupStep final : public RowOperator {
 class LookupPlanner {
   public:
     LookupPlanner(const StepSpec& step, PlanContext& context)
-        : step_(step), context_(context), stream_(context.stream(step.from[0])), what_(fmt::format("step '{}' (lookup)", step.name)) {}
+        : step_(step),
+          context_(context),
+          stream_(context.stream(step.from[0])),
+          what_(fmt::format("step '{}' (lookup)", step.name)) {}
 
     void run() {
         Options options;
         Options::options().read(*step_.node, what_, options, context_.mistakes(), {"lookup", "from"});
         MissingOptions missing;
         if (options.missing.kind != ConfigNode::Kind::null) {
-            MissingOptions::options().read(options.missing, fmt::format("'missing' of {}", what_), missing, context_.mistakes());
+            MissingOptions::options().read(options.missing, fmt::format("'missing' of {}", what_), missing,
+                                           context_.mistakes());
         }
         std::vector<Found> rows;
         std::vector<std::string> names;
@@ -199,10 +213,11 @@ class LookupPlanner {
             names.push_back(fmt::format("{} in {}", one->name, one->table->name));
             rows.push_back(std::move(*one));
         }
-        const OutcomeCode code = context_.outcomes().add({OutcomeKind::dead_letter, missing.reason, missing.owner, step_.name, stream_.after_dedup});
+        const OutcomeCode code = context_.outcomes().add(
+            {OutcomeKind::dead_letter, missing.reason, missing.owner, step_.name, stream_.after_dedup});
         const OutcomeCode on_error = expression_outcome(step_, stream_, context_);
-        publish_row_step(step_, std::move(stream_), std::make_unique<LookupStep>(std::move(rows), code, on_error), "lookup",
-                         fmt::format("{}", fmt::join(names, ", ")), context_);
+        publish_row_step(step_, std::move(stream_), std::make_unique<LookupStep>(std::move(rows), code, on_error),
+                         "lookup", fmt::format("{}", fmt::join(names, ", ")), context_);
     }
 
   private:
@@ -212,21 +227,24 @@ class LookupPlanner {
         if (!RowOptions::options().read(entry.value, what, options, context_.mistakes())) return std::nullopt;
         Found found;
         found.name = entry.key;
-        if (!options.when.empty()) found.when = plan_condition(options.when, fmt::format("'when' of {}", what), stream_, context_);
+        if (!options.when.empty())
+            found.when = plan_condition(options.when, fmt::format("'when' of {}", what), stream_, context_);
         if (!plan_reference(options.in, found)) return std::nullopt;
         const TemporalTable& table = *found.table->current;
         for (std::size_t i = found.key.size(); i < table.columns().size(); ++i) {
             const Field& field = table.columns()[i];
             const std::string name = fmt::format("{}.{}", entry.key, field.name);
             if (stream_.scope.find(name) != nullptr) {
-                context_.mistakes().add(entry.key_place, "C172", fmt::format("'{}' is a column already: give the row another name", name));
+                context_.mistakes().add(entry.key_place, "C172",
+                                        fmt::format("'{}' is a column already: give the row another name", name));
                 return std::nullopt;
             }
             const Slot slot = context_.add_column(stream_.segment, fmt::format("#{}.{}", step_.name, name), field.type);
             stream_.scope.add(name, field.type, slot);
             found.columns.push_back({i, slot});
         }
-        if (!options.that.empty()) found.that = plan_condition(options.that, fmt::format("'that' of {}", what), stream_, context_);
+        if (!options.that.empty())
+            found.that = plan_condition(options.that, fmt::format("'that' of {}", what), stream_, context_);
         return found;
     }
 
@@ -236,7 +254,8 @@ class LookupPlanner {
         const std::size_t open = text.find('[');
         const std::size_t close = text.find_last_not_of(" \t\n");
         if (open == std::string::npos || close == std::string::npos || text[close] != ']') {
-            context_.mistakes().add(reference.node.place, "C176", fmt::format("expected TABLE[COLUMN, ...], found '{}'", text));
+            context_.mistakes().add(reference.node.place, "C176",
+                                    fmt::format("expected TABLE[COLUMN, ...], found '{}'", text));
             return false;
         }
         std::string name = text.substr(0, open);
@@ -245,15 +264,20 @@ class LookupPlanner {
         if (!found.table) {
             const std::vector<std::string> known = context_.table_names();
             if (std::find(known.begin(), known.end(), name) == known.end()) {
-                context_.mistakes().add(reference.node.place_of(0, name.size()), "C177", fmt::format("no table '{}'", name), did_you_mean(name, known));
+                context_.mistakes().add(reference.node.place_of(0, name.size()), "C177",
+                                        fmt::format("no table '{}'", name), did_you_mean(name, known));
             }
             return false;
         }
         bool good = true;
-        for (const auto& [begin, end] : arguments(text, open + 1, close)) good = plan_key_part(reference, begin, end, found) && good;
+        for (const auto& [begin, end] : arguments(text, open + 1, close))
+            good = plan_key_part(reference, begin, end, found) && good;
         const std::size_t wanted = found.table->current->spec().key.size();
         if (good && found.key.size() != wanted) {
-            context_.mistakes().add(reference.node.place, "C178", fmt::format("the key of table '{}' is [{}], not one of {} part{}", name, fmt::join(found.table->current->spec().key, ", "), found.key.size(), found.key.size() == 1 ? "" : "s"));
+            context_.mistakes().add(reference.node.place, "C178",
+                                    fmt::format("the key of table '{}' is [{}], not one of {} part{}", name,
+                                                fmt::join(found.table->current->spec().key, ", "), found.key.size(),
+                                                found.key.size() == 1 ? "" : "s"));
             return false;
         }
         return good;
@@ -264,21 +288,24 @@ class LookupPlanner {
         auto program = context_.compile_part(part, reference.node, begin, stream_);
         if (!program) return false;
         if (!program->type().is(TypeKind::string)) {
-            context_.mistakes().add(reference.node.place_of(begin, end - begin), "C179", fmt::format("a table's key is a string, this is a {}", to_string(program->type())));
+            context_.mistakes().add(reference.node.place_of(begin, end - begin), "C179",
+                                    fmt::format("a table's key is a string, this is a {}", to_string(program->type())));
             return false;
         }
         if (const Scope::Entry* entry = stream_.scope.find(part)) {
             found.key.push_back(entry->slot);
             return true;
         }
-        const Slot slot = context_.add_column(stream_.segment, fmt::format("#{}.{}.key{}", step_.name, found.name, found.key.size()), program->type());
+        const Slot slot = context_.add_column(
+            stream_.segment, fmt::format("#{}.{}.key{}", step_.name, found.name, found.key.size()), program->type());
         found.key_columns.emplace_back(std::move(*program), slot);
         found.key.push_back(slot);
         return true;
     }
 
     /// The places of comma-separated expressions, blanks cut off; commas inside brackets and strings do not separate.
-    static std::vector<std::pair<std::size_t, std::size_t>> arguments(const std::string& text, std::size_t begin, std::size_t end) {
+    static std::vector<std::pair<std::size_t, std::size_t>> arguments(const std::string& text, std::size_t begin,
+                                                                      std::size_t end) {
         std::vector<std::pair<std::size_t, std::size_t>> parts;
         int depth = 0;
         char quote = 0;
@@ -319,7 +346,9 @@ class LookupPlanner {
 class LookupType final : public OperatorType {
   public:
     std::string_view name() const override { return "lookup"; }
-    std::string_view help() const override { return "Adds columns of master data that hold as of the event's time; what is not found is a dead letter."; }
+    std::string_view help() const override {
+        return "Adds columns of master data that hold as of the event's time; what is not found is a dead letter.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { LookupPlanner(step, context).run(); }
 };

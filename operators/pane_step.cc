@@ -59,9 +59,9 @@ class PaneStep final : public RowOperator {
         Timestamp* late_after = batch.column(spec_.late_after).values<Timestamp>();
         const std::string_view* zones =
             spec_.zone == kNoSlot ? nullptr : batch.column(spec_.zone).values<std::string_view>();
-        const std::string_view* calendar_keys = spec_.window.calendar_key == kNoSlot
-                                                    ? nullptr
-                                                    : batch.column(spec_.window.calendar_key).values<std::string_view>();
+        const std::string_view* calendar_keys =
+            spec_.window.calendar_key == kNoSlot ? nullptr
+                                                 : batch.column(spec_.window.calendar_key).values<std::string_view>();
         std::size_t kept = 0;
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const Row row = rows[i];
@@ -119,7 +119,9 @@ void add_range(PaneHeader& header, std::uint32_t source, std::uint64_t low, std:
 
 }  // namespace
 
-std::unique_ptr<RowOperator> make_pane_step(PaneStepSpec spec) { return std::make_unique<PaneStep>(std::move(spec)); }
+std::unique_ptr<RowOperator> make_pane_step(PaneStepSpec spec) {
+    return std::make_unique<PaneStep>(std::move(spec));
+}
 
 std::optional<PlannedFunction> plan_function(const ExpressionText& text, const std::string& column_name,
                                              const Stream& stream, PlanContext& context,
@@ -130,7 +132,8 @@ std::optional<PlannedFunction> plan_function(const ExpressionText& text, const s
     const std::size_t close = written.find_last_not_of(" \t\n");
     if (begin == std::string::npos || open == std::string::npos || written[close] != ')') {
         context.mistakes().add(text.node.place, "C150",
-                               fmt::format("'{}' is no aggregate; expected FUNCTION(EXPRESSION) with one of {}", written, fmt::join(function_names(), ", ")));
+                               fmt::format("'{}' is no aggregate; expected FUNCTION(EXPRESSION) with one of {}",
+                                           written, fmt::join(function_names(), ", ")));
         return std::nullopt;
     }
     std::string name = written.substr(begin, open - begin);
@@ -138,15 +141,18 @@ std::optional<PlannedFunction> plan_function(const ExpressionText& text, const s
     const auto function = find_function(name);
     if (!function) {
         const std::vector<std::string> known = function_names();
-        context.mistakes().add(text.node.place_of(begin, name.size()), "C151",
-                               fmt::format("unknown aggregate function '{}'; there are {}", name, fmt::join(known, ", ")), did_you_mean(name, known));
+        context.mistakes().add(
+            text.node.place_of(begin, name.size()), "C151",
+            fmt::format("unknown aggregate function '{}'; there are {}", name, fmt::join(known, ", ")),
+            did_you_mean(name, known));
         return std::nullopt;
     }
     const std::string argument = written.substr(open + 1, close - open - 1);
     PlannedFunction planned{*function, kNoSlot, Type::of(TypeKind::int64), Type::of(TypeKind::int64)};
     if (*function == Function::count) {
         if (argument.find_first_not_of(" \t\n") != std::string::npos) {
-            context.mistakes().add(text.node.place_of(open + 1, argument.size()), "C152", "count() counts rows and takes no argument");
+            context.mistakes().add(text.node.place_of(open + 1, argument.size()), "C152",
+                                   "count() counts rows and takes no argument");
             return std::nullopt;
         }
         return planned;
@@ -171,7 +177,9 @@ Slot plan_value(const ExpressionText& text, const std::string& column_name, std:
     auto program = context.compile(text, stream);
     if (!program) return kNoSlot;
     if (kind && !program->type().is(*kind)) {
-        context.mistakes().add(text.node.place, "C154", fmt::format("expected a {} here, this is a {}", to_string(Type::of(*kind)), to_string(program->type())));
+        context.mistakes().add(
+            text.node.place, "C154",
+            fmt::format("expected a {} here, this is a {}", to_string(Type::of(*kind)), to_string(program->type())));
         return kNoSlot;
     }
     if (type != nullptr) *type = program->type();
@@ -189,7 +197,9 @@ std::vector<KeyColumn> plan_key(const std::vector<std::string>& names, const Con
         const auto column = context.column(names[i], at, stream);
         if (!column) continue;
         if (!can_be_key(column->type)) {
-            context.mistakes().add(at.place, "C155", fmt::format("'{}' is a {} and cannot be part of a key", names[i], to_string(column->type)));
+            context.mistakes().add(
+                at.place, "C155",
+                fmt::format("'{}' is a {} and cannot be part of a key", names[i], to_string(column->type)));
             continue;
         }
         key.push_back({names[i], column->slot, column->type});
@@ -205,8 +215,11 @@ Slot plan_id_hash(Stream& stream, PlanContext& context) {
         segment.id_hash = context.add_column(stream.segment, "#id_hash", Type::decimal(0));
         const Field& field = segment.layout.field(segment.id);
         const StreamId out = context.add_stream(stream.segment);
-        segment.nodes.push_back({"id", std::make_unique<IdHashStep>(KeyColumn{field.name, segment.id, field.type}, segment.id_hash),
-                                 {stream.id}, {out}});
+        segment.nodes.push_back(
+            {"id",
+             std::make_unique<IdHashStep>(KeyColumn{field.name, segment.id, field.type}, segment.id_hash),
+             {stream.id},
+             {out}});
         stream.id = out;
         stream.has_id_hash = true;
     }
@@ -262,7 +275,8 @@ void merge_lineage(std::byte* into, const std::byte* from) {
     header.ids += more.ids;
     add_range(header, more.source, more.first_sequence, more.last_sequence);
     if (more.attachment == nullptr) return;
-    for (const auto& [source, range] : more.attachment->more_ranges) add_range(header, source, range.first, range.second);
+    for (const auto& [source, range] : more.attachment->more_ranges)
+        add_range(header, source, range.first, range.second);
 }
 
 Lineage read_lineage(const std::byte* block, const std::vector<std::string>& source_names) {

@@ -30,21 +30,34 @@ struct Options {
     static OptionTable<Options> options() {
         using namespace std::chrono_literals;
         OptionTable<Options> table;
-        table.optional("where", &Options::where, "which rows; those that no posting wants are counted as filtered, unrouted");
+        table.optional("where", &Options::where,
+                       "which rows; those that no posting wants are counted as filtered, unrouted");
         table.required("by", &Options::by, "the columns that name a pane: one document for each value and window");
-        table.optional("window", &Options::window, "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { day: local }, { week: local }, { month: local }, { shift: CALENDAR, of: COLUMN }; without it each event is posted");
-        table.optional("lateness", &Options::lateness, "how long after its end a window takes late events, each time as a new revision").from(0ns);
+        table.optional("window", &Options::window,
+                       "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { day: local }, { week: local }, { month: local "
+                       "}, { shift: CALENDAR, of: COLUMN }; without it each event is posted");
+        table
+            .optional("lateness", &Options::lateness,
+                      "how long after its end a window takes late events, each time as a new revision")
+            .from(0ns);
         table.optional("zone", &Options::zone, "IANA time zone of local windows and of the posting date; default UTC");
-        table.optional("quantity", &Options::quantity, "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
-        table.optional("quantity_digits", &Options::quantity_digits, "digits after the point, rounded half to even").from(0).to(12);
+        table.optional("quantity", &Options::quantity,
+                       "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
+        table.optional("quantity_digits", &Options::quantity_digits, "digits after the point, rounded half to even")
+            .from(0)
+            .to(12);
         table.optional("unit", &Options::unit, "unit of the quantity");
-        table.optional("amount", &Options::amount, "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
-        table.optional("amount_digits", &Options::amount_digits, "digits after the point, rounded half to even").from(0).to(12);
+        table.optional("amount", &Options::amount,
+                       "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
+        table.optional("amount_digits", &Options::amount_digits, "digits after the point, rounded half to even")
+            .from(0)
+            .to(12);
         table.optional("currency", &Options::currency, "currency of the amount");
         table.optional("debit", &Options::debit, "account to debit");
         table.optional("credit", &Options::credit, "account to credit");
         table.optional("cost_center", &Options::cost_center, "cost centre of both lines");
-        table.optional("correlation", &Options::correlation, "goes with the document; default the source's correlation");
+        table.optional("correlation", &Options::correlation,
+                       "goes with the document; default the source's correlation");
         table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
         return table;
     }
@@ -101,7 +114,8 @@ class PostBase : public KeyedState {
 
   protected:
     /// A document without its numbers.
-    Posting draft(std::string_view key, const std::vector<std::string>& texts, Timestamp date_of, std::uint32_t revision) {
+    Posting draft(std::string_view key, const std::vector<std::string>& texts, Timestamp date_of,
+                  std::uint32_t revision) {
         Posting posting;
         posting.type = spec_.name;
         posting.pipeline = spec_.pipeline;
@@ -113,7 +127,8 @@ class PostBase : public KeyedState {
         posting.debit = texts[kDebit];
         posting.credit = texts[kCredit];
         posting.correlation_id = texts[kCorrelation];
-        const TimeZone* zone = finder_.zone(texts[kZone].empty() ? std::string_view("UTC") : std::string_view(texts[kZone]));
+        const TimeZone* zone =
+            finder_.zone(texts[kZone].empty() ? std::string_view("UTC") : std::string_view(texts[kZone]));
         CHECK(zone != nullptr);
         posting.posting_date = zone->local_date(date_of);
         posting.has_quantity = spec_.has_quantity;
@@ -158,14 +173,17 @@ class EventPostState final : public PostBase {
             const Timestamp time = batch.event_time[row];
             const std::vector<std::string> texts = read_texts(batch, row);
             Posting posting = draft(keys[row], texts, time, 1);
-            posting.quantity = posting.quantity_cumulative = number(batch, row, spec_.quantity, spec_.quantity_digits, posting.has_quantity);
-            posting.amount = posting.amount_cumulative = number(batch, row, spec_.amount, spec_.amount_digits, posting.has_amount);
+            posting.quantity = posting.quantity_cumulative =
+                number(batch, row, spec_.quantity, spec_.quantity_digits, posting.has_quantity);
+            posting.amount = posting.amount_cumulative =
+                number(batch, row, spec_.amount, spec_.amount_digits, posting.has_amount);
             alignas(16) std::byte block[sizeof(PaneHeader)] = {};
             std::byte* const blocks[] = {block};
             add_lineage(batch, *spec_.segment, std::span(&row, 1), blocks);
             posting.lineage = read_lineage(block, spec_.sources);
             complete(posting, fmt::format("{}{}", keys[row], identity_of(batch, row)), texts[kCostCenter]);
-            made_.push_back({{time, spec_.node, std::string(keys[row]), batch.origin[row].sequence}, std::move(posting)});
+            made_.push_back(
+                {{time, spec_.node, std::string(keys[row]), batch.origin[row].sequence}, std::move(posting)});
         }
     }
 
@@ -178,7 +196,8 @@ class EventPostState final : public PostBase {
     std::uint64_t size_bytes() const override { return 0; }
 
   private:
-    /// Two rows of one key are two documents, so the idempotency key holds what tells them apart, and the same again when the row comes again.
+    /// Two rows of one key are two documents, so the idempotency key holds what tells them apart, and the same again
+    /// when the row comes again.
     void identify(const Batch& batch, std::span<const Row> rows) {
         if (spec_.identity.empty()) return;
         identified_.clear();
@@ -190,7 +209,8 @@ class EventPostState final : public PostBase {
     }
     std::string identity_of(const Batch& batch, Row row) const {
         const bool by_id = spec_.segment->events == kNoSlot;
-        if (!spec_.identity.empty() && (!by_id || batch.column(spec_.segment->id).valid().test(row))) return std::string(identities_[row]);
+        if (!spec_.identity.empty() && (!by_id || batch.column(spec_.segment->id).valid().test(row)))
+            return std::string(identities_[row]);
         const Origin& origin = batch.origin[row];
         return fmt::format("{}:{}:{}", spec_.sources[batch.source], origin.sequence, origin.part);
     }
@@ -273,13 +293,15 @@ class PanePostState final : public PostBase {
     void fire(PaneTable::Pane& pane, LaneOutput& output) {
         const std::byte* block = pane.block();
         Posted& posted = *reinterpret_cast<Posted*>(pane.block() + spec_.posted_offset);
-        const Int128 quantity = total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
+        const Int128 quantity =
+            total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
         const Int128 amount = total(block, spec_.amount_function, spec_.amount_source_scale, spec_.amount_digits);
         if (quantity == posted.quantity && amount == posted.amount) return;
         const PaneHeader& header = *reinterpret_cast<const PaneHeader*>(block);
         ++posted.revision;
         const Window window = pane.window();
-        Posting posting = draft(pane.key(), header.attachment->texts, window.start, static_cast<std::uint32_t>(posted.revision));
+        Posting posting =
+            draft(pane.key(), header.attachment->texts, window.start, static_cast<std::uint32_t>(posted.revision));
         posting.window_start = window.start;
         posting.window_end = window.end;
         posting.quantity = quantity - posted.quantity;
@@ -290,12 +312,15 @@ class PanePostState final : public PostBase {
         complete(posting, pane.key(), header.attachment->texts[kCostCenter]);
         posted.quantity = quantity;
         posted.amount = amount;
-        output.postings.push_back({{window.end, spec_.node, std::string(pane.key()), static_cast<std::uint64_t>(window.start)}, std::move(posting)});
+        output.postings.push_back(
+            {{window.end, spec_.node, std::string(pane.key()), static_cast<std::uint64_t>(window.start)},
+             std::move(posting)});
     }
 
     Int128 total(const std::byte* block, int function, int source_scale, int digits) const {
         if (function < 0) return 0;
-        const auto value = rescale(spec_.functions[static_cast<std::size_t>(function)].exact_result(block), source_scale, digits);
+        const auto value =
+            rescale(spec_.functions[static_cast<std::size_t>(function)].exact_result(block), source_scale, digits);
         CHECK(value.has_value());
         return *value;
     }
@@ -321,7 +346,10 @@ class PostOperator final : public KeyedOperator {
 class PostPlanner {
   public:
     PostPlanner(const StepSpec& step, PlanContext& context)
-        : step_(step), context_(context), stream_(context.stream(step.from[0])), what_(fmt::format("posting '{}'", step.name)) {}
+        : step_(step),
+          context_(context),
+          stream_(context.stream(step.from[0])),
+          what_(fmt::format("posting '{}'", step.name)) {}
 
     void run() {
         const bool read = Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"from"});
@@ -335,7 +363,9 @@ class PostPlanner {
         const auto window = read_window(step_.node->find("window"), what_, stream_, context_);
         if (!window) return;
         if (window->kind == WindowSpec::Kind::session) {
-            context_.mistakes().add(step_.node->find("window")->place, "C161", fmt::format("{} cannot have session windows: use an aggregate, and post its panes", what_));
+            context_.mistakes().add(
+                step_.node->find("window")->place, "C161",
+                fmt::format("{} cannot have session windows: use an aggregate, and post its panes", what_));
             return;
         }
         pane_.window = *window;
@@ -353,7 +383,8 @@ class PostPlanner {
         if (options_.where.text.empty()) return;
         auto program = context_.compile(options_.where, stream_);
         if (program && !program->type().is(TypeKind::boolean)) {
-            context_.mistakes().add(options_.where.node.place, "C162", fmt::format("'where' must be a bool, this is a {}", to_string(program->type())));
+            context_.mistakes().add(options_.where.node.place, "C162",
+                                    fmt::format("'where' must be a bool, this is a {}", to_string(program->type())));
             return;
         }
         pane_.where = std::move(program);
@@ -362,22 +393,34 @@ class PostPlanner {
     void check_combination() {
         const Segment& segment = context_.segment(stream_.segment);
         if (segment.dedup && !stream_.after_dedup) {
-            context_.mistakes().add(step_.place, "C163", fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_, segment.dedup->step));
+            context_.mistakes().add(
+                step_.place, "C163",
+                fmt::format(
+                    "{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_,
+                    segment.dedup->step));
         }
         if (stream_.revised && !takes_revisions()) {
-            context_.mistakes().add(step_.place, "C164", fmt::format("{} would post cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate", what_));
+            context_.mistakes().add(
+                step_.place, "C164",
+                fmt::format(
+                    "{} would post cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate",
+                    what_));
         }
         if (!spec_.window.has_windows() && step_.node->find("lateness") != nullptr) {
-            context_.mistakes().add(step_.node->find("lateness")->place, "C165", fmt::format("{} has no window, so nothing is late", what_));
+            context_.mistakes().add(step_.node->find("lateness")->place, "C165",
+                                    fmt::format("{} has no window, so nothing is late", what_));
         }
         if (spec_.window.needs_zone() && options_.zone.text.empty()) {
-            context_.mistakes().add(step_.node->find("window")->place, "C166", fmt::format("the local window of {} needs 'zone'", what_));
+            context_.mistakes().add(step_.node->find("window")->place, "C166",
+                                    fmt::format("the local window of {} needs 'zone'", what_));
         }
         if (options_.debit.text.empty() != options_.credit.text.empty()) {
-            context_.mistakes().add(step_.place, "C167", fmt::format("{} must name both 'debit' and 'credit': a document balances", what_));
+            context_.mistakes().add(step_.place, "C167",
+                                    fmt::format("{} must name both 'debit' and 'credit': a document balances", what_));
         }
         if (!options_.debit.text.empty() && (options_.amount.text.empty() || options_.currency.text.empty())) {
-            context_.mistakes().add(step_.place, "C168", fmt::format("{} has accounts and so needs 'amount' and 'currency'", what_));
+            context_.mistakes().add(step_.place, "C168",
+                                    fmt::format("{} has accounts and so needs 'amount' and 'currency'", what_));
         }
         if (options_.quantity.text.empty() && options_.amount.text.empty()) {
             context_.mistakes().add(step_.place, "C169", fmt::format("{} has neither 'quantity' nor 'amount'", what_));
@@ -396,15 +439,18 @@ class PostPlanner {
 
     void plan_texts() {
         const std::pair<Text, const ExpressionText*> texts[] = {
-            {kUnit, &options_.unit},           {kCurrency, &options_.currency},   {kDebit, &options_.debit},
-            {kCredit, &options_.credit},       {kCostCenter, &options_.cost_center}, {kCorrelation, &options_.correlation},
+            {kUnit, &options_.unit},     {kCurrency, &options_.currency},      {kDebit, &options_.debit},
+            {kCredit, &options_.credit}, {kCostCenter, &options_.cost_center}, {kCorrelation, &options_.correlation},
             {kZone, &options_.zone}};
-        static const char* const names[kTexts] = {"unit", "currency", "debit", "credit", "cost_center", "correlation", "zone"};
+        static const char* const names[kTexts] = {"unit",        "currency",    "debit", "credit",
+                                                  "cost_center", "correlation", "zone"};
         for (const auto& [text, expression] : texts) {
             if (expression->text.empty()) continue;
-            spec_.texts[text] = plan_value(*expression, fmt::format("#{}.{}", step_.name, names[text]), TypeKind::string, stream_, context_, pane_.arguments);
+            spec_.texts[text] = plan_value(*expression, fmt::format("#{}.{}", step_.name, names[text]),
+                                           TypeKind::string, stream_, context_, pane_.arguments);
         }
-        if (options_.correlation.text.empty()) spec_.texts[kCorrelation] = context_.segment(stream_.segment).correlation;
+        if (options_.correlation.text.empty())
+            spec_.texts[kCorrelation] = context_.segment(stream_.segment).correlation;
         pane_.zone = spec_.texts[kZone];
     }
 
@@ -414,8 +460,10 @@ class PostPlanner {
         spec_.block_bytes = sizeof(PaneHeader);
         spec_.posted_offset = spec_.block_bytes;
         spec_.block_bytes += sizeof(Posted);
-        spec_.has_quantity = plan_number(options_.quantity, "quantity", spec_.quantity_function, spec_.quantity, spec_.quantity_source_scale);
-        spec_.has_amount = plan_number(options_.amount, "amount", spec_.amount_function, spec_.amount, spec_.amount_source_scale);
+        spec_.has_quantity = plan_number(options_.quantity, "quantity", spec_.quantity_function, spec_.quantity,
+                                         spec_.quantity_source_scale);
+        spec_.has_amount =
+            plan_number(options_.amount, "amount", spec_.amount_function, spec_.amount, spec_.amount_source_scale);
     }
 
     bool plan_number(const ExpressionText& text, const char* role, int& function_index, Slot& slot, int& scale) {
@@ -428,12 +476,15 @@ class PostPlanner {
         const auto planned = plan_function(text, column, stream_, context_, pane_.arguments);
         if (!planned) return true;
         if (!planned->result.is(TypeKind::decimal) && !planned->result.is(TypeKind::int64)) {
-            context_.mistakes().add(text.node.place, "C170", fmt::format("the {} of {} is a {}: only an exact number may be posted", role, what_, to_string(planned->result)));
+            context_.mistakes().add(text.node.place, "C170",
+                                    fmt::format("the {} of {} is a {}: only an exact number may be posted", role, what_,
+                                                to_string(planned->result)));
             return true;
         }
         scale = planned->result.is(TypeKind::decimal) ? planned->result.scale : 0;
         function_index = static_cast<int>(spec_.functions.size());
-        spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
+        spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes,
+                                     static_cast<std::uint32_t>(spec_.functions.size()));
         spec_.block_bytes += Accumulator::size_bytes(planned->function);
         return true;
     }
@@ -442,7 +493,8 @@ class PostPlanner {
         Segment& segment = context_.segment(stream_.segment);
         plan_pane_columns(stream_, context_, pane_);
         const auto dead = [&](std::string_view reason, const std::string& owner) {
-            return context_.outcomes().add({OutcomeKind::dead_letter, std::string(reason), owner, step_.name, stream_.after_dedup});
+            return context_.outcomes().add(
+                {OutcomeKind::dead_letter, std::string(reason), owner, step_.name, stream_.after_dedup});
         };
         pane_.no_window = dead("MISSING_MASTER_DATA", options_.owner);
         pane_.on_error = dead(kExpressionReason, "plant_it");
@@ -458,7 +510,8 @@ class PostPlanner {
         if (!spec_.window.has_windows()) spec_.identity = identity_columns(segment);
 
         const StreamId out = context_.add_stream(stream_.segment);
-        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "), spec_.window.text(), format_duration(spec_.lateness));
+        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "),
+                                               spec_.window.text(), format_duration(spec_.lateness));
         segment.nodes.push_back({step_.name, make_pane_step(std::move(pane_)), {stream_.id}, {out}});
         KeyedNode node;
         node.step = step_.name;
@@ -474,7 +527,9 @@ class PostPlanner {
 
     static std::vector<KeyColumn> identity_columns(const Segment& segment) {
         std::vector<KeyColumn> columns;
-        const auto add = [&](Slot slot) { columns.push_back({segment.layout.field(slot).name, slot, segment.layout.field(slot).type}); };
+        const auto add = [&](Slot slot) {
+            columns.push_back({segment.layout.field(slot).name, slot, segment.layout.field(slot).type});
+        };
         if (segment.events != kNoSlot) {
             // A pane's row begins with its key, window and revision.
             for (Slot slot = 0; slot <= segment.layout.find("revision"); ++slot) add(slot);
@@ -497,7 +552,8 @@ class PostType final : public OperatorType {
   public:
     std::string_view name() const override { return "post"; }
     std::string_view help() const override {
-        return "Turns panes into balanced documents with idempotency key, revisions and lineage; stands under 'postings'.";
+        return "Turns panes into balanced documents with idempotency key, revisions and lineage; stands under "
+               "'postings'.";
     }
     OptionDocs docs() const override { return Options::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { PostPlanner(step, context).run(); }

@@ -8,8 +8,12 @@ namespace takt {
 namespace {
 
 /// Length before text: no two lists of fields have one form.
-void add(std::string& form, std::string_view text) { form += fmt::format("{}:{};", text.size(), text); }
-void add(std::string& form, std::int64_t number) { form += fmt::format("{};", number); }
+void add(std::string& form, std::string_view text) {
+    form += fmt::format("{}:{};", text.size(), text);
+}
+void add(std::string& form, std::int64_t number) {
+    form += fmt::format("{};", number);
+}
 
 }  // namespace
 

@@ -7,10 +7,12 @@
 
 namespace takt {
 
-/// The idempotency key: 32 lower-case hex digits of the 128-bit hash of (pipeline, type, encoded key, window, revision). Part of the contract with sinks.
+/// The idempotency key: 32 lower-case hex digits of the 128-bit hash of (pipeline, type, encoded key, window,
+/// revision). Part of the contract with sinks.
 std::string posting_key(const Posting& posting, std::string_view encoded_key, std::uint32_t revision);
 
-/// Hash of everything that has a financial effect: type, revision, dates, key fields, quantity, amount, unit, currency, lines.
+/// Hash of everything that has a financial effect: type, revision, dates, key fields, quantity, amount, unit, currency,
+/// lines.
 std::string posting_payload_hash(const Posting& posting);
 
 }  // namespace takt

@@ -13,7 +13,8 @@ struct Options {
 
     static OptionTable<Options> options() {
         OptionTable<Options> table;
-        table.optional("set", &Options::set, "new columns by name, each an expression; later ones may use earlier ones");
+        table.optional("set", &Options::set,
+                       "new columns by name, each an expression; later ones may use earlier ones");
         table.optional("keep", &Options::keep, "the columns that later steps may name; without it all");
         return table;
     }
@@ -21,7 +22,8 @@ struct Options {
 
 class ProjectStep final : public RowOperator {
   public:
-    ProjectStep(std::vector<ExpressionColumn> columns, OutcomeCode on_error) : columns_(std::move(columns)), on_error_(on_error) {}
+    ProjectStep(std::vector<ExpressionColumn> columns, OutcomeCode on_error)
+        : columns_(std::move(columns)), on_error_(on_error) {}
 
     class StepScratch final : public Scratch {
       public:
@@ -38,7 +40,8 @@ class ProjectStep final : public RowOperator {
                  Scratch& base) const override {
         auto& scratch = static_cast<StepScratch&>(base);
         *out[0] = *in[0];
-        for (std::size_t i = 0; i < columns_.size(); ++i) columns_[i].fill(batch, *out[0], scratch.columns[i], on_error_);
+        for (std::size_t i = 0; i < columns_.size(); ++i)
+            columns_[i].fill(batch, *out[0], scratch.columns[i], on_error_);
     }
 
   private:
@@ -49,7 +52,9 @@ class ProjectStep final : public RowOperator {
 class ProjectType final : public OperatorType {
   public:
     std::string_view name() const override { return "project"; }
-    std::string_view help() const override { return "Adds computed columns, and says which columns later steps may name."; }
+    std::string_view help() const override {
+        return "Adds computed columns, and says which columns later steps may name.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
@@ -61,7 +66,8 @@ class ProjectType final : public OperatorType {
         std::vector<std::string> names;
         for (const NamedExpression& one : options.set) {
             if (stream.scope.find(one.name) != nullptr) {
-                context.mistakes().add(one.name_place, "C172", fmt::format("'{}' is a column already: a new one needs a new name", one.name));
+                context.mistakes().add(one.name_place, "C172",
+                                       fmt::format("'{}' is a column already: a new one needs a new name", one.name));
                 continue;
             }
             auto program = context.compile(one.expression, stream);
@@ -74,8 +80,8 @@ class ProjectType final : public OperatorType {
         }
         if (!options.keep.empty()) keep_only(step, options, stream, context);
         const OutcomeCode on_error = expression_outcome(step, stream, context);
-        publish_row_step(step, std::move(stream), std::make_unique<ProjectStep>(std::move(columns), on_error), "project",
-                         fmt::format("{}", fmt::join(names, ", ")), context);
+        publish_row_step(step, std::move(stream), std::make_unique<ProjectStep>(std::move(columns), on_error),
+                         "project", fmt::format("{}", fmt::join(names, ", ")), context);
     }
 
   private:

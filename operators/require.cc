@@ -12,7 +12,8 @@ struct Options {
 
     static OptionTable<Options> options() {
         OptionTable<Options> table;
-        table.required("rules", &Options::rules, "reasons by name, each { that: CONDITION, owner: WHO }, tried in order");
+        table.required("rules", &Options::rules,
+                       "reasons by name, each { that: CONDITION, owner: WHO }, tried in order");
         return table;
     }
 };
@@ -32,7 +33,9 @@ struct RuleOptions {
 class RequireType final : public OperatorType {
   public:
     std::string_view name() const override { return "require"; }
-    std::string_view help() const override { return "Sends rows that break a rule to the dead letters, with the rule's name and owner."; }
+    std::string_view help() const override {
+        return "Sends rows that break a rule to the dead letters, with the rule's name and owner.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
@@ -48,8 +51,10 @@ class RequireType final : public OperatorType {
             if (!RuleOptions::options().read(entry.value, rule_name, rule, context.mistakes())) continue;
             auto condition = plan_condition(rule.that, rule_name, stream, context);
             if (!condition) continue;
-            const OutcomeCode outcome = context.outcomes().add({OutcomeKind::dead_letter, entry.key, rule.owner, step.name, stream.after_dedup});
-            rules.push_back({entry.key, std::move(*condition), false, outcome, fmt::format("breaks rule {} of '{}'", entry.key, step.name)});
+            const OutcomeCode outcome = context.outcomes().add(
+                {OutcomeKind::dead_letter, entry.key, rule.owner, step.name, stream.after_dedup});
+            rules.push_back({entry.key, std::move(*condition), false, outcome,
+                             fmt::format("breaks rule {} of '{}'", entry.key, step.name)});
             names.push_back(entry.key);
         }
         const OutcomeCode on_error = expression_outcome(step, stream, context);

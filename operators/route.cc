@@ -13,15 +13,18 @@ struct Options {
 
     static OptionTable<Options> options() {
         OptionTable<Options> table;
-        table.required("to", &Options::to, "ways by name, each a condition; a row takes the first that fits and goes on as STEP.WAY");
-        table.optional("otherwise", &Options::otherwise, "the way of rows that fit none; without it they are counted as filtered, unrouted");
+        table.required("to", &Options::to,
+                       "ways by name, each a condition; a row takes the first that fits and goes on as STEP.WAY");
+        table.optional("otherwise", &Options::otherwise,
+                       "the way of rows that fit none; without it they are counted as filtered, unrouted");
         return table;
     }
 };
 
 class RouteStep final : public RowOperator {
   public:
-    RouteStep(std::vector<Program> conditions, OutcomeCode on_error) : conditions_(std::move(conditions)), on_error_(on_error) {}
+    RouteStep(std::vector<Program> conditions, OutcomeCode on_error)
+        : conditions_(std::move(conditions)), on_error_(on_error) {}
 
     class StepScratch final : public Scratch {
       public:
@@ -59,7 +62,9 @@ class RouteStep final : public RowOperator {
 class RouteType final : public OperatorType {
   public:
     std::string_view name() const override { return "route"; }
-    std::string_view help() const override { return "Sends each row one of several ways, by the first condition that fits."; }
+    std::string_view help() const override {
+        return "Sends each row one of several ways, by the first condition that fits.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {

@@ -57,7 +57,8 @@ std::optional<Program> plan_condition(const ExpressionText& text, const std::str
                                       PlanContext& context) {
     auto program = context.compile(text, stream);
     if (program && !program->type().is(TypeKind::boolean)) {
-        context.mistakes().add(text.node.place, "C162", fmt::format("{} must be a bool, this is a {}", what, to_string(program->type())));
+        context.mistakes().add(text.node.place, "C162",
+                               fmt::format("{} must be a bool, this is a {}", what, to_string(program->type())));
         return std::nullopt;
     }
     return program;
@@ -73,7 +74,8 @@ void publish_row_step(const StepSpec& step, Stream stream, std::unique_ptr<RowOp
 }
 
 OutcomeCode expression_outcome(const StepSpec& step, const Stream& stream, PlanContext& context) {
-    return context.outcomes().add({OutcomeKind::dead_letter, std::string(kExpressionReason), "plant_it", step.name, stream.after_dedup});
+    return context.outcomes().add(
+        {OutcomeKind::dead_letter, std::string(kExpressionReason), "plant_it", step.name, stream.after_dedup});
 }
 
 }  // namespace takt

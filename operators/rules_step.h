@@ -9,8 +9,8 @@
 
 namespace takt {
 
-/// Named conditions that are tried in order; what fails ends with the condition's outcome. Serves `filter` (a row that fits is dropped) and
-/// `require` (a row that does not fit is a dead letter).
+/// Named conditions that are tried in order; what fails ends with the condition's outcome. Serves `filter` (a row that
+/// fits is dropped) and `require` (a row that does not fit is a dead letter).
 struct Rule {
     std::string name;
     Program condition;

@@ -14,12 +14,15 @@ struct Options {
 class UnionType final : public OperatorType {
   public:
     std::string_view name() const override { return "union"; }
-    std::string_view help() const override { return "Joins streams of one record type; a row that came both ways is there once."; }
+    std::string_view help() const override {
+        return "Joins streams of one record type; a row that came both ways is there once.";
+    }
     OptionDocs docs() const override { return Options::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
         Options options;
-        Options::options().read(*step.node, fmt::format("step '{}' (union)", step.name), options, context.mistakes(), {"union", "from"});
+        Options::options().read(*step.node, fmt::format("step '{}' (union)", step.name), options, context.mistakes(),
+                                {"union", "from"});
         const Stream first = context.stream(step.from[0]);
         Stream joined = first;
         joined.scope = Scope();
@@ -27,7 +30,9 @@ class UnionType final : public OperatorType {
         for (const std::string& from : step.from) {
             const Stream& one = context.stream(from);
             if (one.segment != first.segment) {
-                context.mistakes().add(step.place, "C173", fmt::format("'{}' and '{}' have different records and cannot be joined", step.from[0], from));
+                context.mistakes().add(
+                    step.place, "C173",
+                    fmt::format("'{}' and '{}' have different records and cannot be joined", step.from[0], from));
                 return;
             }
             node.in.push_back(one.id);

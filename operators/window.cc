@@ -8,7 +8,8 @@ namespace {
 std::optional<Duration> read_duration(const ConfigNode& node, const std::string& what, Mistakes& mistakes) {
     const auto duration = node.is_scalar() ? parse_duration(node.scalar) : std::nullopt;
     if (!duration || *duration <= 0) {
-        mistakes.add(node.place, "C140", fmt::format("{} expects a duration such as 5m, found '{}'", what, node.scalar));
+        mistakes.add(node.place, "C140",
+                     fmt::format("{} expects a duration such as 5m, found '{}'", what, node.scalar));
         return std::nullopt;
     }
     return duration;
@@ -18,7 +19,8 @@ void refuse_other_keys(const ConfigNode& node, const std::vector<std::string_vie
                        Mistakes& mistakes) {
     for (const ConfigNode::Entry& entry : node.entries) {
         if (std::find(known.begin(), known.end(), entry.key) == known.end()) {
-            mistakes.add(entry.key_place, "C141", fmt::format("unknown option '{}' in the window of {}", entry.key, what),
+            mistakes.add(entry.key_place, "C141",
+                         fmt::format("unknown option '{}' in the window of {}", entry.key, what),
                          did_you_mean(entry.key, std::vector<std::string>(known.begin(), known.end())));
         }
     }
@@ -43,13 +45,16 @@ bool read_sized(const ConfigNode& node, const std::string& what, WindowSpec& spe
     if (spec.kind != WindowSpec::Kind::hopping) return true;
     const ConfigNode* every = node.find("every");
     if (every == nullptr) {
-        mistakes.add(node.place, "C142", fmt::format("the hopping window of {} needs 'every', the distance of its starts", what));
+        mistakes.add(node.place, "C142",
+                     fmt::format("the hopping window of {} needs 'every', the distance of its starts", what));
         return false;
     }
     const auto value = read_duration(*every, "every", mistakes);
     if (!value) return false;
     if (spec.size % *value != 0 || spec.size / *value > 1000) {
-        mistakes.add(every->place, "C143", fmt::format("the window's length {} must be a multiple of 'every', at most a thousandfold", format_duration(spec.size)));
+        mistakes.add(every->place, "C143",
+                     fmt::format("the window's length {} must be a multiple of 'every', at most a thousandfold",
+                                 format_duration(spec.size)));
         return false;
     }
     spec.every = *value;
@@ -71,13 +76,17 @@ bool read_shift(const ConfigNode& node, const std::string& what, const Stream& s
     }
     const ConfigNode* of = node.find("of");
     if (of == nullptr) {
-        context.mistakes().add(node.place, "C145", fmt::format("the shift window of {} needs 'of', the column that names the calendar's key", what));
+        context.mistakes().add(
+            node.place, "C145",
+            fmt::format("the shift window of {} needs 'of', the column that names the calendar's key", what));
         return false;
     }
     const auto column = context.column(of->scalar, *of, stream);
     if (!column) return false;
     if (!column->type.is(TypeKind::string)) {
-        context.mistakes().add(of->place, "C146", fmt::format("'{}' is a {}; a calendar's key is a string", of->scalar, to_string(column->type)));
+        context.mistakes().add(
+            of->place, "C146",
+            fmt::format("'{}' is a {}; a calendar's key is a string", of->scalar, to_string(column->type)));
         return false;
     }
     spec.calendar_key = column->slot;
@@ -88,14 +97,22 @@ bool read_shift(const ConfigNode& node, const std::string& what, const Stream& s
 
 std::string WindowSpec::text() const {
     switch (kind) {
-        case Kind::none: return "none";
-        case Kind::tumbling: return fmt::format("tumbling {}", format_duration(size));
-        case Kind::hopping: return fmt::format("hopping {} every {}", format_duration(size), format_duration(every));
-        case Kind::session: return fmt::format("session {}", format_duration(size));
-        case Kind::day: return "local day";
-        case Kind::week: return "local week";
-        case Kind::month: return "local month";
-        case Kind::shift: return "shift";
+        case Kind::none:
+            return "none";
+        case Kind::tumbling:
+            return fmt::format("tumbling {}", format_duration(size));
+        case Kind::hopping:
+            return fmt::format("hopping {} every {}", format_duration(size), format_duration(every));
+        case Kind::session:
+            return fmt::format("session {}", format_duration(size));
+        case Kind::day:
+            return "local day";
+        case Kind::week:
+            return "local week";
+        case Kind::month:
+            return "local month";
+        case Kind::shift:
+            return "shift";
     }
     return {};
 }
@@ -112,19 +129,25 @@ std::optional<WindowSpec> read_window(const ConfigNode* node, const std::string&
         for (const auto& [key, kind] : kinds) {
             if (node->find(key) == nullptr) continue;
             spec.kind = kind;
-            if (kind == Kind::shift) return read_shift(*node, what, stream, context, spec) ? std::optional(spec) : std::nullopt;
+            if (kind == Kind::shift)
+                return read_shift(*node, what, stream, context, spec) ? std::optional(spec) : std::nullopt;
             if (spec.needs_zone()) {
                 refuse_other_keys(*node, {key}, what, context.mistakes());
                 if (node->find(key)->scalar == "local") return spec;
-                context.mistakes().add(node->find(key)->place, "C147", fmt::format("write '{}: local'; the time zone is the posting's or aggregate's 'zone'", key));
+                context.mistakes().add(
+                    node->find(key)->place, "C147",
+                    fmt::format("write '{}: local'; the time zone is the posting's or aggregate's 'zone'", key));
                 return std::nullopt;
             }
             return read_sized(*node, what, spec, context.mistakes()) ? std::optional(spec) : std::nullopt;
         }
     }
-    context.mistakes().add(node->place, "C148",
-                           fmt::format("the window of {} must be one of {{ tumbling: 1h }}, {{ hopping: 1h, every: 5m }}, {{ session: 30m }}, "
-                                       "{{ day: local }}, {{ week: local }}, {{ month: local }}, {{ shift: CALENDAR, of: COLUMN }}", what));
+    context.mistakes().add(
+        node->place, "C148",
+        fmt::format(
+            "the window of {} must be one of {{ tumbling: 1h }}, {{ hopping: 1h, every: 5m }}, {{ session: 30m }}, "
+            "{{ day: local }}, {{ week: local }}, {{ month: local }}, {{ shift: CALENDAR, of: COLUMN }}",
+            what));
     return std::nullopt;
 }
 
@@ -165,15 +188,21 @@ const char* WindowFinder::find(Timestamp time, std::string_view zone_name, std::
                                Window& window) {
     using Kind = WindowSpec::Kind;
     switch (spec_.kind) {
-        case Kind::none: window = {time, time}; return nullptr;
-        case Kind::tumbling: window = tumbling_window(time, spec_.size, spec_.offset); return nullptr;
+        case Kind::none:
+            window = {time, time};
+            return nullptr;
+        case Kind::tumbling:
+            window = tumbling_window(time, spec_.size, spec_.offset);
+            return nullptr;
         case Kind::hopping: {
             // The latest window that holds the event; the others start `every` earlier each.
             const Window last = tumbling_window(time, spec_.every, spec_.offset);
             window = {last.start, saturating_add(last.start, spec_.size)};
             return nullptr;
         }
-        case Kind::session: window = {time, saturating_add(time, spec_.size)}; return nullptr;
+        case Kind::session:
+            window = {time, saturating_add(time, spec_.size)};
+            return nullptr;
         case Kind::shift: {
             const ShiftPlan* shifts = plan(zone_name, calendar_key);
             if (shifts == nullptr) return "no shifts for this key and time zone";
@@ -182,11 +211,14 @@ const char* WindowFinder::find(Timestamp time, std::string_view zone_name, std::
         }
         case Kind::day:
         case Kind::week:
-        case Kind::month: break;
+        case Kind::month:
+            break;
     }
     const TimeZone* local = zone(zone_name);
     if (local == nullptr) return "unknown time zone";
-    window = spec_.kind == Kind::day ? local->day(time) : spec_.kind == Kind::week ? local->week(time) : local->month(time);
+    window = spec_.kind == Kind::day    ? local->day(time)
+             : spec_.kind == Kind::week ? local->week(time)
+                                        : local->month(time);
     return nullptr;
 }
 

@@ -14,9 +14,9 @@ namespace takt {
 struct WindowSpec {
     enum class Kind : std::uint8_t { none, tumbling, hopping, session, day, week, month, shift };
     Kind kind = Kind::none;
-    Duration size = 0;    ///< tumbling, hopping: length; session: gap
-    Duration every = 0;   ///< hopping: distance of the starts; size is a multiple of it
-    Duration offset = 0;  ///< tumbling, hopping: from 1970-01-01T00:00:00Z
+    Duration size = 0;                              ///< tumbling, hopping: length; session: gap
+    Duration every = 0;                             ///< hopping: distance of the starts; size is a multiple of it
+    Duration offset = 0;                            ///< tumbling, hopping: from 1970-01-01T00:00:00Z
     std::shared_ptr<const ShiftCalendar> calendar;  ///< shift; shared with the planner's table
     Slot calendar_key = kNoSlot;                    ///< shift: string column
 
@@ -29,8 +29,9 @@ struct WindowSpec {
     std::string text() const;
 };
 
-/// Reads `window:` of an aggregate or posting: { tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day: local }, { week: local },
-/// { month: local }, { shift: CALENDAR, of: COLUMN }. Nothing on mistakes; Kind::none when the node is null.
+/// Reads `window:` of an aggregate or posting: { tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day:
+/// local }, { week: local }, { month: local }, { shift: CALENDAR, of: COLUMN }. Nothing on mistakes; Kind::none when
+/// the node is null.
 std::optional<WindowSpec> read_window(const ConfigNode* node, const std::string& what, const Stream& stream,
                                       PlanContext& context);
 
@@ -49,7 +50,8 @@ class WindowFinder {
     const ShiftPlan* plan(std::string_view zone_name, std::string_view key);
 
     const WindowSpec& spec_;
-    std::map<std::string, std::shared_ptr<const TimeZone>, std::less<>> zones_;  ///< shared: TimeZone::find gives them so
+    std::map<std::string, std::shared_ptr<const TimeZone>, std::less<>>
+        zones_;  ///< shared: TimeZone::find gives them so
     std::map<std::string, std::shared_ptr<const ShiftPlan>, std::less<>> plans_;  ///< key: zone, 0, calendar key
     std::string last_zone_name_;
     const TimeZone* last_zone_ = nullptr;

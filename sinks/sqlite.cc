@@ -30,16 +30,21 @@ const char* const kInsertOutcome =
     "ON CONFLICT (pipeline, outcome, rule) DO UPDATE SET count = count + excluded.count";
 const char* const kDeleteOutcomes = "DELETE FROM outcome WHERE pipeline = ?1";
 
-/// What SQL can hold and negate.
+/// What SQL can hold.
 bool fits(Int128 units) {
-    return units <= INT64_MAX && units >= -INT64_MAX;
+    return units <= INT64_MAX && units >= INT64_MIN;
+}
+
+/// What SQL can also negate: a balance takes credit from debit.
+bool fits_negated(Int128 units) {
+    return fits(units) && units != INT64_MIN;
 }
 
 bool in_range(const Posting& posting) {
     if (posting.has_quantity && !fits(posting.quantity)) return false;
-    if (posting.has_amount && !fits(posting.amount)) return false;
+    if (posting.has_amount && !fits_negated(posting.amount)) return false;
     for (const PostingLine& line : posting.lines)
-        if (!fits(line.amount)) return false;
+        if (!fits_negated(line.amount)) return false;
     return true;
 }
 

@@ -17,7 +17,9 @@ constexpr std::array<Int128, kMaxDecimalScale + 1> kPowers = [] {
 
 constexpr UInt128 kMaxMagnitude = ~UInt128{0} >> 1;  // 2^127 - 1
 
-UInt128 magnitude(Int128 value) { return value < 0 ? UInt128{0} - static_cast<UInt128>(value) : static_cast<UInt128>(value); }
+UInt128 magnitude(Int128 value) {
+    return value < 0 ? UInt128{0} - static_cast<UInt128>(value) : static_cast<UInt128>(value);
+}
 
 std::optional<Int128> with_sign(UInt128 value, bool negative) {
     if (value > kMaxMagnitude) return std::nullopt;
@@ -63,7 +65,9 @@ UInt128 round_half_even(UInt128 quotient, UInt128 remainder, UInt128 divisor) {
     return quotient;
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 /// A number of JSON's grammar, taken apart: value = digits x 10^exponent.
 struct Literal {
@@ -261,7 +265,9 @@ std::optional<std::int64_t> parse_decimal_int64(std::string_view text, int scale
                 usual = at == text.size();
             }
             std::int64_t result = 0;
-            if (usual && !__builtin_mul_overflow(value, static_cast<std::int64_t>(power_of_ten(std::min(left, 18))), &result) && left <= 18) {
+            if (usual &&
+                !__builtin_mul_overflow(value, static_cast<std::int64_t>(power_of_ten(std::min(left, 18))), &result) &&
+                left <= 18) {
                 return begin == 1 ? -result : result;
             }
         }

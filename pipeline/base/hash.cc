@@ -14,6 +14,8 @@ Hash128 hash128(std::string_view bytes, std::uint64_t seed) {
     return {hash.low64, hash.high64};
 }
 
-std::string to_hex(const Hash128& hash) { return fmt::format("{:016x}{:016x}", hash.high, hash.low); }
+std::string to_hex(const Hash128& hash) {
+    return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+}
 
 }  // namespace takt

@@ -32,7 +32,9 @@ std::string to_hex(const Hash128& hash);
 
 /// Key groups are the unit of ownership, snapshots and rescaling; their number is fixed for life.
 constexpr std::uint32_t kKeyGroups = 128;
-inline std::uint32_t key_group(std::uint64_t key_hash) { return static_cast<std::uint32_t>(key_hash >> 57); }
+inline std::uint32_t key_group(std::uint64_t key_hash) {
+    return static_cast<std::uint32_t>(key_hash >> 57);
+}
 /// The lane that owns a key group when there are `lanes` lanes.
 inline std::uint32_t lane_of(std::uint64_t key_hash, std::uint32_t lanes) {
     return key_group(key_hash) * lanes / kKeyGroups;

@@ -9,7 +9,8 @@
 namespace takt {
 
 /// What went wrong, and who must act: the first letter of `code` says so.
-///   C config: its author.  D data: its owner.  E outside: we retry, within limits.  F limit or bug: stop, keep our place.
+///   C config: its author.  D data: its owner.  E outside: we retry, within limits.  F limit or bug: stop, keep our
+///   place.
 struct Error {
     std::string code;     ///< for example "C104"; each has a page in docs/reference/errors.md
     std::string message;  ///< one sentence with the fact, the place and, where known, what to do

@@ -27,8 +27,9 @@ struct DurationUnit {
     std::string_view name;
     Duration size;
 };
-constexpr DurationUnit kDurationUnits[] = {{"d", kDay},          {"h", kHour},         {"m", kMinute},    {"s", kSecond},
-                                           {"ms", kMillisecond}, {"us", kMicrosecond}, {"ns", kNanosecond}};
+constexpr DurationUnit kDurationUnits[] = {{"d", kDay},        {"h", kHour},         {"m", kMinute},
+                                           {"s", kSecond},     {"ms", kMillisecond}, {"us", kMicrosecond},
+                                           {"ns", kNanosecond}};
 
 }  // namespace
 
@@ -72,7 +73,8 @@ std::optional<Timestamp> parse_timestamp(std::string_view text) {
         second < 0 || second > 59) {
         return std::nullopt;
     }
-    if (text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') || text[13] != ':' || text[16] != ':') {
+    if (text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') || text[13] != ':' ||
+        text[16] != ':') {
         return std::nullopt;
     }
     if (static_cast<unsigned>(day) > days_in_month(year, static_cast<unsigned>(month))) return std::nullopt;

@@ -29,14 +29,15 @@ constexpr Timestamp kEndOfTime = INT64_MAX;
 Timestamp saturating_add(Timestamp a, Duration b);
 Timestamp saturating_subtract(Timestamp a, Duration b);
 
-/// RFC 3339 with zone: `YYYY-MM-DDThh:mm:ss[.1 to 9 digits](Z|±hh:mm)`, `t` and `z` too, years 0000-9999. Second 60, hour 24, a day
-/// that does not exist, an offset beyond ±23:59, or an instant beyond int64 nanoseconds give nothing.
+/// RFC 3339 with zone: `YYYY-MM-DDThh:mm:ss[.1 to 9 digits](Z|±hh:mm)`, `t` and `z` too, years 0000-9999. Second 60,
+/// hour 24, a day that does not exist, an offset beyond ±23:59, or an instant beyond int64 nanoseconds give nothing.
 std::optional<Timestamp> parse_timestamp(std::string_view text);
 
 /// RFC 3339 in UTC; as many digits of the fraction as needed (0, 3, 6 or 9): "2026-05-12T06:09:00Z".
 std::string format_timestamp(Timestamp time);
 
-/// What people write: "250ms", "5m", "48h", "1h30m", "7d"; units ns us ms s m h d, each at most once, falling. Nothing else.
+/// What people write: "250ms", "5m", "48h", "1h30m", "7d"; units ns us ms s m h d, each at most once, falling. Nothing
+/// else.
 std::optional<Duration> parse_duration(std::string_view text);
 
 /// The shortest form that parse_duration reads back: "1h30m".

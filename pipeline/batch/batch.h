@@ -32,8 +32,8 @@ class Layout {
     std::vector<Field> fields_;
 };
 
-/// Where a row came from. `sequence` counts from 1 within its source; a file's sequence is its line or record number. One message may
-/// hold several events: `part` counts them from 0.
+/// Where a row came from. `sequence` counts from 1 within its source; a file's sequence is its line or record number.
+/// One message may hold several events: `part` counts them from 0.
 struct Origin {
     std::uint64_t sequence = 0;
     std::uint32_t part = 0;
@@ -44,9 +44,9 @@ struct Origin {
 /// One message as a source received it. The bytes live as long as the block that holds it.
 struct Message {
     std::string_view data;
-    std::string_view subject;     ///< empty for files
-    std::uint64_t sequence = 0;   ///< see Origin
-    Timestamp ingest_time = 0;    ///< the server's store time, or the reader's clock
+    std::string_view subject;    ///< empty for files
+    std::uint64_t sequence = 0;  ///< see Origin
+    Timestamp ingest_time = 0;   ///< the server's store time, or the reader's clock
 };
 
 /// Messages of one source in order, and what keeps their bytes alive (a mapped file, NATS messages, a copy).
@@ -65,12 +65,13 @@ constexpr OutcomeCode kMalformed = 1;
 /// Why a row was rejected, for its dead letter. Not every rejected row has one.
 struct RejectText {
     Row row;
-    std::string_view text;  ///< static, or in the batch's arena
+    std::string_view text;             ///< static, or in the batch's arena
     OutcomeCode outcome = kMalformed;  ///< the outcome that it explains: a deduplication may put another in its place
 };
 
 /// Up to kBatchRows rows of one source within one epoch, in order of (sequence, part); columns by slot.
-/// One thread fills it; afterwards columns are read-only, and `outcome` of a row is written only by the lane that owns the row.
+/// One thread fills it; afterwards columns are read-only, and `outcome` of a row is written only by the lane that owns
+/// the row.
 struct Batch {
     std::uint32_t rows = 0;
     std::uint32_t source = 0;

@@ -22,7 +22,7 @@ class Bitmap {
             words_ = std::make_unique_for_overwrite<std::uint64_t[]>(words);
             capacity_words_ = words;
         }
-        std::memset(words_.get(), 0, words * sizeof(std::uint64_t));
+        if (words != 0) std::memset(words_.get(), 0, words * sizeof(std::uint64_t));
     }
     bool test(std::uint32_t bit) const { return (words_[bit >> 6] >> (bit & 63)) & 1; }
     void set(std::uint32_t bit) { words_[bit >> 6] |= std::uint64_t{1} << (bit & 63); }
@@ -45,8 +45,8 @@ struct ListSpan {
 };
 
 /// The values of one field for all rows of a batch, and a bit a row that says whether the value is there.
-/// An absent value reads as its type's default (0, false, empty), as CEL reads absent protobuf fields; `valid` is has().
-/// The column's memory is uninitialised after `reset`: whoever fills it writes every row that is selected.
+/// An absent value reads as its type's default (0, false, empty), as CEL reads absent protobuf fields; `valid` is
+/// has(). The column's memory is uninitialised after `reset`: whoever fills it writes every row that is selected.
 /// Strings point into message buffers or arenas that the batch keeps alive.
 class Column {
   public:
@@ -60,7 +60,7 @@ class Column {
     void reset(std::uint32_t rows) {
         const std::size_t need = rows * value_size_bytes(type_.kind);
         if (need > capacity_bytes_) {
-            data_.reset(static_cast<std::byte*>(::operator new(need, std::align_val_t{64})));
+            data_.reset(static_cast<std::byte*>(::operator new (need, std::align_val_t{64})));
             capacity_bytes_ = need;
         }
         rows_ = rows;
@@ -88,7 +88,7 @@ class Column {
 
   private:
     struct Free {
-        void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{64}); }
+        void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{64}); }
     };
     Type type_;
     std::unique_ptr<std::byte, Free> data_;

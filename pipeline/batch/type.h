@@ -41,8 +41,8 @@ struct EnumType {
 /// The static type of a column or expression. A value type; cheap to copy.
 struct Type {
     TypeKind kind = TypeKind::null;
-    std::uint8_t scale = 0;                           ///< decimal only: digits after the point
-    TypeKind element = TypeKind::null;                ///< list only: the kind of its elements (a scalar)
+    std::uint8_t scale = 0;                            ///< decimal only: digits after the point
+    TypeKind element = TypeKind::null;                 ///< list only: the kind of its elements (a scalar)
     std::shared_ptr<const EnumType> enumeration = {};  ///< enumeration only; shared by all columns of one schema
 
     static Type of(TypeKind kind) { return Type{.kind = kind}; }

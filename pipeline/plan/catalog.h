@@ -28,8 +28,9 @@ class OperatorType {
     /// One sentence for `takt list`.
     virtual std::string_view help() const = 0;
     virtual OptionDocs docs() const = 0;
-    /// Reads the step's options, checks them against its input and adds what runs to the plan. Mistakes go to the context; a step with mistakes
-    /// still publishes its output where its columns are known, so that later steps are checked too.
+    /// Reads the step's options, checks them against its input and adds what runs to the plan. Mistakes go to the
+    /// context; a step with mistakes still publishes its output where its columns are known, so that later steps are
+    /// checked too.
     virtual void plan(const StepSpec& step, PlanContext& context) const = 0;
 };
 
@@ -46,7 +47,8 @@ class SourceType {
     virtual std::string_view name() const = 0;
     virtual std::string_view help() const = 0;
     virtual OptionDocs docs() const = 0;
-    /// `options`: the connector's own mapping; `section`: the whole source, for `schema` and `format`. Nothing on mistakes.
+    /// `options`: the connector's own mapping; `section`: the whole source, for `schema` and `format`. Nothing on
+    /// mistakes.
     virtual std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode& options,
                                             const ConfigNode& section, Mistakes& mistakes) const = 0;
 };

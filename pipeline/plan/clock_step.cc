@@ -20,9 +20,8 @@ class ClockStep final : public RowOperator {
                 reject(batch, row, options_.clock_invalid, "no event time");
                 continue;
             }
-            const Timestamp time = options_.event == kNoSlot
-                                       ? batch.ingest_time[row]
-                                       : batch.column(options_.event).values<Timestamp>()[row];
+            const Timestamp time = options_.event == kNoSlot ? batch.ingest_time[row]
+                                                             : batch.column(options_.event).values<Timestamp>()[row];
             if (options_.check_future && in_future(batch, row, time)) {
                 reject(batch, row, options_.future_time, "event time is later than it was recorded");
                 continue;
@@ -42,8 +41,7 @@ class ClockStep final : public RowOperator {
             return time > saturating_add(batch.ingest_time[row], options_.future);
         }
         const Column& recorded = batch.column(options_.recorded);
-        return recorded.valid().test(row) &&
-               time > saturating_add(recorded.values<Timestamp>()[row], options_.future);
+        return recorded.valid().test(row) && time > saturating_add(recorded.values<Timestamp>()[row], options_.future);
     }
 
     ClockOptions options_;
@@ -68,6 +66,8 @@ std::unique_ptr<RowOperator> make_clock_step(const ClockOptions& options) {
     return std::make_unique<ClockStep>(options);
 }
 
-std::unique_ptr<RowOperator> make_union_step() { return std::make_unique<UnionStep>(); }
+std::unique_ptr<RowOperator> make_union_step() {
+    return std::make_unique<UnionStep>();
+}
 
 }  // namespace takt

@@ -7,12 +7,14 @@
 
 namespace takt {
 
-/// The first step of every source: gives rows their event time and keeps clocks that cannot be right from moving the watermark (DOMAIN.md section 4.2, 2).
+/// The first step of every source: gives rows their event time and keeps clocks that cannot be right from moving the
+/// watermark (DOMAIN.md section 4.2, 2).
 struct ClockOptions {
-    Slot event = kNoSlot;     ///< timestamp column; kNoSlot: the ingest time is the event time
-    Slot recorded = kNoSlot;  ///< timestamp column to check against; rows without it are not checked; kNoSlot: the ingest time
+    Slot event = kNoSlot;  ///< timestamp column; kNoSlot: the ingest time is the event time
+    Slot recorded =
+        kNoSlot;  ///< timestamp column to check against; rows without it are not checked; kNoSlot: the ingest time
     bool check_future = false;
-    Duration future = 0;      ///< event time later than recorded + future: FUTURE_TIME
+    Duration future = 0;                      ///< event time later than recorded + future: FUTURE_TIME
     Timestamp not_before = kBeginningOfTime;  ///< event time earlier than this: CLOCK_INVALID
     OutcomeCode future_time = kUndecided;
     OutcomeCode clock_invalid = kUndecided;

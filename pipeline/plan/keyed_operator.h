@@ -55,11 +55,13 @@ class KeyedState {
   public:
     virtual ~KeyedState() = default;
 
-    /// Takes rows (ascending) whose key this lane owns. `watermark` is the one at the epoch's start. Rows may have an outcome already:
-    /// a deduplication decides what becomes of it; others skip such rows. The state may set `batch.outcome` of exactly these rows.
+    /// Takes rows (ascending) whose key this lane owns. `watermark` is the one at the epoch's start. Rows may have an
+    /// outcome already: a deduplication decides what becomes of it; others skip such rows. The state may set
+    /// `batch.outcome` of exactly these rows.
     virtual void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) = 0;
 
-    /// The epoch's end: the watermark moves from `before` to `after` (>= before); timers fire, what is too old is forgotten.
+    /// The epoch's end: the watermark moves from `before` to `after` (>= before); timers fire, what is too old is
+    /// forgotten.
     virtual void end_epoch(Timestamp before, Timestamp after, std::uint64_t epoch, LaneOutput& output) = 0;
 
     virtual std::uint64_t entries() const = 0;     ///< ids, panes
@@ -78,7 +80,7 @@ struct KeyedNode {
     std::string step;
     std::unique_ptr<KeyedOperator> op;
     StreamId in = -1;
-    Slot key_hash = kNoSlot;       ///< uint64 column: who owns the row (lane_of)
+    Slot key_hash = kNoSlot;           ///< uint64 column: who owns the row (lane_of)
     std::int32_t output_segment = -1;  ///< where its PaneRows go; -1: it makes postings, or nothing
 };
 

@@ -6,14 +6,18 @@ namespace takt {
 
 std::string_view to_string(OutcomeKind kind) {
     switch (kind) {
-        case OutcomeKind::undecided: return "undecided";
-        case OutcomeKind::accepted: return "accepted";
-        case OutcomeKind::duplicate: return "duplicate";
-        case OutcomeKind::filtered: return "filtered";
-        case OutcomeKind::dead_letter: return "dead_letter";
+        case OutcomeKind::undecided:
+            return "undecided";
+        case OutcomeKind::accepted:
+            return "accepted";
+        case OutcomeKind::duplicate:
+            return "duplicate";
+        case OutcomeKind::filtered:
+            return "filtered";
+        case OutcomeKind::dead_letter:
+            return "dead_letter";
     }
-    CHECK(!"unknown outcome kind");
-    return {};
+    check_failed("unknown outcome kind", __FILE__, __LINE__);
 }
 
 OutcomeTable::OutcomeTable() {

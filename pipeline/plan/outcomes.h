@@ -15,9 +15,9 @@ std::string_view to_string(OutcomeKind kind);
 /// One way in which a row can end.
 struct Outcome {
     OutcomeKind kind = OutcomeKind::undecided;
-    std::string rule;   ///< the filter's rule or the dead letter's reason; empty for accepted and duplicate
-    std::string owner;  ///< dead letters: who must act
-    std::string step;   ///< the step that decides so
+    std::string rule;          ///< the filter's rule or the dead letter's reason; empty for accepted and duplicate
+    std::string owner;         ///< dead letters: who must act
+    std::string step;          ///< the step that decides so
     bool after_dedup = false;  ///< judged beforehand, holds only when the deduplication finds the row fresh
 };
 

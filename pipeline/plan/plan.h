@@ -1,7 +1,7 @@
 #pragma once
 
-#include <memory>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,16 +15,18 @@
 
 namespace takt {
 
-/// Everything that works on the rows of one layout, between two changes of row. Segment 0.. are fed by sources, later ones by the panes of an
-/// aggregate. For each batch: row nodes in order; then, on the lanes, the deduplication; then the terminals.
+/// Everything that works on the rows of one layout, between two changes of row. Segment 0.. are fed by sources, later
+/// ones by the panes of an aggregate. For each batch: row nodes in order; then, on the lanes, the deduplication; then
+/// the terminals.
 struct Segment {
     std::string name;
     Layout layout;
     std::vector<RowNode> nodes;
     std::int32_t streams = 0;
 
-    /// Timestamp column: a row is too late when the watermark is later than this (the latest end of any of its windows plus the allowed lateness).
-    /// Initialised to kBeginningOfTime before the nodes run. kNoSlot: no terminal has windows.
+    /// Timestamp column: a row is too late when the watermark is later than this (the latest end of any of its windows
+    /// plus the allowed lateness). Initialised to kBeginningOfTime before the nodes run. kNoSlot: no terminal has
+    /// windows.
     Slot late_after = kNoSlot;
     OutcomeCode too_late = kUndecided;
 
@@ -32,11 +34,11 @@ struct Segment {
     std::vector<KeyedNode> terminals;
 
     /// Columns with a meaning of their own; kNoSlot where there is none.
-    Slot id = kNoSlot;           ///< string: the event's id, for dead letters
-    Slot id_hash = kNoSlot;      ///< decimal column holding a Hash128: for lineage
-    Slot correlation = kNoSlot;  ///< string
-    Slot partition = kNoSlot;    ///< string: watermark partition
-    Slot events = kNoSlot;       ///< uint64: how many events a row stands for (rows of panes)
+    Slot id = kNoSlot;              ///< string: the event's id, for dead letters
+    Slot id_hash = kNoSlot;         ///< decimal column holding a Hash128: for lineage
+    Slot correlation = kNoSlot;     ///< string
+    Slot partition = kNoSlot;       ///< string: watermark partition
+    Slot events = kNoSlot;          ///< uint64: how many events a row stands for (rows of panes)
     Slot first_sequence = kNoSlot;  ///< uint64 (rows of panes)
     Slot last_sequence = kNoSlot;   ///< uint64 (rows of panes)
 };
@@ -44,15 +46,16 @@ struct Segment {
 /// What time means for a source.
 struct TimePolicy {
     Duration out_of_order = 0;  ///< the watermark is this far behind the highest event time
-    Duration idle = 0;          ///< without input for so long (and nobody owes any) it no longer holds the watermark; 0: never idle
+    Duration idle =
+        0;  ///< without input for so long (and nobody owes any) it no longer holds the watermark; 0: never idle
 };
 
 struct SourcePlan {
     std::string name;
     std::string connector;
-    std::uint32_t index = 0;    ///< place in the fixed order of an epoch
+    std::uint32_t index = 0;  ///< place in the fixed order of an epoch
     std::size_t segment = 0;
-    StreamId stream = 0;        ///< the stream its rows enter
+    StreamId stream = 0;                     ///< the stream its rows enter
     std::shared_ptr<const Decoder> decoder;  ///< shared: by the sources of one format
     TimePolicy time;
     /// Makes the connector; called by `run`, not by `check`.

@@ -11,8 +11,8 @@
 namespace takt {
 namespace {
 
-constexpr std::string_view kSections[] = {"pipeline", "engine", "sources",  "tables", "calendars",
-                                          "steps",    "postings", "sinks", "include"};
+constexpr std::string_view kSections[] = {"pipeline", "engine",   "sources", "tables", "calendars",
+                                          "steps",    "postings", "sinks",   "include"};
 
 struct SourceTime {
     std::string event;
@@ -26,10 +26,12 @@ struct SourceTime {
         using namespace std::chrono_literals;
         OptionTable<SourceTime> table;
         table.optional("event", &SourceTime::event, "field that says when it happened; without it the ingest time");
-        table.optional("recorded", &SourceTime::recorded,
-                       "field that says when it was written down; `future` is judged against it, or else against the ingest time");
-        table.optional("out_of_order", &SourceTime::out_of_order,
-                       "the watermark is this far behind the highest event time")
+        table.optional(
+            "recorded", &SourceTime::recorded,
+            "field that says when it was written down; `future` is judged against it, or else against the ingest time");
+        table
+            .optional("out_of_order", &SourceTime::out_of_order,
+                      "the watermark is this far behind the highest event time")
             .from(0ns);
         table.optional("future", &SourceTime::future, "an event time later than recorded by more is FUTURE_TIME")
             .from(0ns);
@@ -50,9 +52,12 @@ struct SourceSection {
     static OptionTable<SourceSection> options() {
         OptionTable<SourceSection> table;
         table.optional("id", &SourceSection::id, "field with the event's own id: names it in dead letters and lineage");
-        table.optional("correlation", &SourceSection::correlation, "field that goes with every posting and dead letter");
-        table.optional("partition", &SourceSection::partition, "string field: each of its values has a watermark of its own");
-        table.optional("time", &SourceSection::time, "what time means: event, recorded, out_of_order, future, not_before, idle");
+        table.optional("correlation", &SourceSection::correlation,
+                       "field that goes with every posting and dead letter");
+        table.optional("partition", &SourceSection::partition,
+                       "string field: each of its values has a watermark of its own");
+        table.optional("time", &SourceSection::time,
+                       "what time means: event, recorded, out_of_order, future, not_before, idle");
         return table;
     }
 };
@@ -66,9 +71,12 @@ struct EngineSection {
     static OptionTable<EngineSection> options() {
         using namespace std::chrono_literals;
         OptionTable<EngineSection> table;
-        table.optional("lanes", &EngineSection::lanes, "owners of keys that work side by side; 0: as many as cores").from(0).to(64);
+        table.optional("lanes", &EngineSection::lanes, "owners of keys that work side by side; 0: as many as cores")
+            .from(0)
+            .to(64);
         table.optional("epoch", &EngineSection::epoch, "how often input is cut").from(1ms).to(60s);
-        table.optional("epoch_messages", &EngineSection::epoch_messages, "cut after so many messages; 0: no such limit").from(0);
+        table.optional("epoch_messages", &EngineSection::epoch_messages, "cut after so many messages; 0: no such limit")
+            .from(0);
         table.optional("epoch_bytes", &EngineSection::epoch_bytes, "cut after so many bytes");
         return table;
     }
@@ -110,8 +118,12 @@ std::vector<std::string> names_of(const std::vector<const KnownType*>& known) {
 
 void add_canonical(const ConfigNode& node, std::string& text) {
     switch (node.kind) {
-        case ConfigNode::Kind::null: text += "~;"; break;
-        case ConfigNode::Kind::scalar: text += fmt::format("{}:{};", node.scalar.size(), node.scalar); break;
+        case ConfigNode::Kind::null:
+            text += "~;";
+            break;
+        case ConfigNode::Kind::scalar:
+            text += fmt::format("{}:{};", node.scalar.size(), node.scalar);
+            break;
         case ConfigNode::Kind::sequence:
             text += '[';
             for (const ConfigNode& item : node.items) add_canonical(item, text);
@@ -137,7 +149,8 @@ std::string hash_config(const ConfigNode& config) {
     return to_hex(hash128(text));
 }
 
-/// One walk over the config. The first walk knows every field of the sources and notes which are used; the second makes the plan with those only.
+/// One walk over the config. The first walk knows every field of the sources and notes which are used; the second makes
+/// the plan with those only.
 class Pass final : public PlanContext {
   public:
     Pass(const ConfigNode& config, const Catalog& catalog, const PlanOverrides& overrides,
@@ -147,7 +160,8 @@ class Pass final : public PlanContext {
     void run() {
         plan_ = std::make_unique<Plan>();
         if (!config_.is_mapping()) {
-            mistakes_.add(config_.place, "C101", "a config is a mapping with 'pipeline', 'sources', 'steps', 'postings' and 'sinks'");
+            mistakes_.add(config_.place, "C101",
+                          "a config is a mapping with 'pipeline', 'sources', 'steps', 'postings' and 'sinks'");
             return;
         }
         check_sections();
@@ -296,7 +310,8 @@ class Pass final : public PlanContext {
     void read_head() {
         const ConfigNode* name = config_.find("pipeline");
         if (name == nullptr || !name->is_scalar() || name->scalar.empty()) {
-            mistakes_.add(name ? name->place : config_.place, "C103", "'pipeline' must name this pipeline: the uid of its state and its postings");
+            mistakes_.add(name ? name->place : config_.place, "C103",
+                          "'pipeline' must name this pipeline: the uid of its state and its postings");
         } else {
             plan_->pipeline = name->scalar;
         }
@@ -339,13 +354,15 @@ class Pass final : public PlanContext {
     void read_source(const ConfigNode::Entry& entry) {
         const std::string what = fmt::format("source '{}'", entry.key);
         if (!entry.value.is_mapping()) {
-            mistakes_.add(entry.value.place, "C105", fmt::format("{} must be a mapping with a connector and its options", what));
+            mistakes_.add(entry.value.place, "C105",
+                          fmt::format("{} must be a mapping with a connector and its options", what));
             return;
         }
         const ConfigNode* connector_options = nullptr;
         const SourceType* type = find_connector(catalog_.sources, entry.value, &connector_options);
         if (type == nullptr) {
-            report_connector(entry, what, names_of(catalog_.sources), {"schema", "format", "id", "correlation", "partition", "time"});
+            report_connector(entry, what, names_of(catalog_.sources),
+                             {"schema", "format", "id", "correlation", "partition", "time"});
             return;
         }
         SourceSection options;
@@ -393,11 +410,14 @@ class Pass final : public PlanContext {
                           const std::vector<std::string>& options) {
         for (const ConfigNode::Entry& key : entry.value.entries) {
             if (std::find(options.begin(), options.end(), key.key) != options.end()) continue;
-            mistakes_.add(key.key_place, "C106", fmt::format("unknown connector '{}' in {}; there are {}", key.key, what, fmt::join(known, ", ")),
-                          did_you_mean(key.key, known));
+            mistakes_.add(
+                key.key_place, "C106",
+                fmt::format("unknown connector '{}' in {}; there are {}", key.key, what, fmt::join(known, ", ")),
+                did_you_mean(key.key, known));
             return;
         }
-        mistakes_.add(entry.key_place, "C106", fmt::format("{} names no connector; there are {}", what, fmt::join(known, ", ")));
+        mistakes_.add(entry.key_place, "C106",
+                      fmt::format("{} names no connector; there are {}", what, fmt::join(known, ", ")));
     }
 
     /// Sources of one record type and the same special columns share a segment.
@@ -430,8 +450,9 @@ class Pass final : public PlanContext {
         const auto found = column(name, at, stream);
         if (!found) return kNoSlot;
         if (!found->type.is(kind)) {
-            mistakes_.add(at.place, "C133", fmt::format("'{}' names '{}', which is a {}; it must be a {}", role, name,
-                                                        to_string(found->type), to_string(Type::of(kind))));
+            mistakes_.add(at.place, "C133",
+                          fmt::format("'{}' names '{}', which is a {}; it must be a {}", role, name,
+                                      to_string(found->type), to_string(Type::of(kind))));
             return kNoSlot;
         }
         return found->slot;
@@ -449,12 +470,15 @@ class Pass final : public PlanContext {
             if (instant) {
                 clock.not_before = *instant;
             } else {
-                mistakes_.add(node.find("not_before")->place, "C134",
-                              fmt::format("'{}' is no instant; expected one such as 2000-01-01T00:00:00Z", time.not_before));
+                mistakes_.add(
+                    node.find("not_before")->place, "C134",
+                    fmt::format("'{}' is no instant; expected one such as 2000-01-01T00:00:00Z", time.not_before));
             }
         }
-        clock.future_time = plan_->outcomes.add({OutcomeKind::dead_letter, "FUTURE_TIME", "plant_it", std::string(kClockStep), false});
-        clock.clock_invalid = plan_->outcomes.add({OutcomeKind::dead_letter, "CLOCK_INVALID", "plant_it", std::string(kClockStep), false});
+        clock.future_time =
+            plan_->outcomes.add({OutcomeKind::dead_letter, "FUTURE_TIME", "plant_it", std::string(kClockStep), false});
+        clock.clock_invalid = plan_->outcomes.add(
+            {OutcomeKind::dead_letter, "CLOCK_INVALID", "plant_it", std::string(kClockStep), false});
         return clock;
     }
 
@@ -462,7 +486,8 @@ class Pass final : public PlanContext {
         const ConfigNode* section = config_.find("steps");
         if (section == nullptr) return;
         if (!section->is_sequence()) {
-            mistakes_.add(section->place, "C107", "'steps' must be a sequence: each step begins with '- OPERATOR: NAME'");
+            mistakes_.add(section->place, "C107",
+                          "'steps' must be a sequence: each step begins with '- OPERATOR: NAME'");
             return;
         }
         for (const ConfigNode& item : section->items) read_step(item);
@@ -485,15 +510,17 @@ class Pass final : public PlanContext {
         if (type == nullptr) {
             std::vector<std::string> known = names_of(catalog_.operators);
             known.erase(std::remove(known.begin(), known.end(), "post"), known.end());
-            mistakes_.add(item.entries[0].key_place, "C109",
-                          fmt::format("unknown operator '{}'; there are {}", item.entries[0].key, fmt::join(known, ", ")),
-                          did_you_mean(item.entries[0].key, known));
+            mistakes_.add(
+                item.entries[0].key_place, "C109",
+                fmt::format("unknown operator '{}'; there are {}", item.entries[0].key, fmt::join(known, ", ")),
+                did_you_mean(item.entries[0].key, known));
             last_step_ = item.entries[0].value.scalar;
             broken_.insert(last_step_);
             return;
         }
         if (!head->value.is_scalar() || head->value.scalar.empty()) {
-            mistakes_.add(head->value.place, "C110", fmt::format("this {} needs a name: '- {}: NAME'", head->key, head->key));
+            mistakes_.add(head->value.place, "C110",
+                          fmt::format("this {} needs a name: '- {}: NAME'", head->key, head->key));
             return;
         }
         StepSpec step;
@@ -521,10 +548,13 @@ class Pass final : public PlanContext {
     }
 
     /// A step whose mistakes are reported: what reads it, or a way of it, is no mistake of its own.
-    bool is_broken(const std::string& name) const { return broken_.count(name) != 0 || broken_.count(name.substr(0, name.find('.'))) != 0; }
+    bool is_broken(const std::string& name) const {
+        return broken_.count(name) != 0 || broken_.count(name.substr(0, name.find('.'))) != 0;
+    }
 
     /// `from` of a step, or the step above it, or all sources.
-    bool read_inputs(const ConfigNode& item, const std::string& above, const std::string& name, std::vector<std::string>& from) {
+    bool read_inputs(const ConfigNode& item, const std::string& above, const std::string& name,
+                     std::vector<std::string>& from) {
         if (const ConfigNode* node = item.find("from")) {
             std::vector<const ConfigNode*> written;
             if (node->is_sequence()) {
@@ -540,7 +570,8 @@ class Pass final : public PlanContext {
                     continue;
                 }
                 if (found == streams_.end()) {
-                    mistakes_.add(one->place, "C135", fmt::format("no step or source '{}' before '{}'", one->scalar, name),
+                    mistakes_.add(one->place, "C135",
+                                  fmt::format("no step or source '{}' before '{}'", one->scalar, name),
                                   did_you_mean(one->scalar, order_));
                     known = false;
                     continue;
@@ -555,7 +586,9 @@ class Pass final : public PlanContext {
             if (found == streams_.end()) {
                 // The step above has mistakes of its own, or several outputs.
                 if (!is_broken(above)) {
-                    mistakes_.add(item.place, "C136", fmt::format("'{}' has several outputs; say 'from: {}.OUTPUT' in '{}'", above, above, name));
+                    mistakes_.add(
+                        item.place, "C136",
+                        fmt::format("'{}' has several outputs; say 'from: {}.OUTPUT' in '{}'", above, above, name));
                 }
                 return false;
             }
@@ -580,7 +613,8 @@ class Pass final : public PlanContext {
             const Stream& one = streams_.at(name).stream;
             if (one.segment != first.segment) {
                 mistakes_.add(item.place, "C137",
-                              fmt::format("sources '{}' and '{}' have different records; say 'from' here, or give them one schema, id and correlation",
+                              fmt::format("sources '{}' and '{}' have different records; say 'from' here, or give them "
+                                          "one schema, id and correlation",
                                           source_names_[0], name));
                 return false;
             }
@@ -600,7 +634,8 @@ class Pass final : public PlanContext {
     void read_postings() {
         const ConfigNode* section = config_.find("postings");
         if (section == nullptr || !section->is_mapping() || section->entries.empty()) {
-            mistakes_.add(section ? section->place : config_.place, "C111", "'postings' must name at least one posting: a pipeline without one posts nothing");
+            mistakes_.add(section ? section->place : config_.place, "C111",
+                          "'postings' must name at least one posting: a pipeline without one posts nothing");
             return;
         }
         const OperatorType* post = nullptr;
@@ -636,7 +671,8 @@ class Pass final : public PlanContext {
     void read_sink(const ConfigNode::Entry& entry) {
         const std::string what = fmt::format("sink '{}'", entry.key);
         if (!entry.value.is_mapping()) {
-            mistakes_.add(entry.value.place, "C114", fmt::format("{} must be a mapping with a connector and its options", what));
+            mistakes_.add(entry.value.place, "C114",
+                          fmt::format("{} must be a mapping with a connector and its options", what));
             return;
         }
         const ConfigNode* connector_options = nullptr;
@@ -667,7 +703,9 @@ class Pass final : public PlanContext {
         auto make = type->plan(entry.key, *connector_options, plan_->pipeline, mistakes_);
         if (!make) return;
         sink.make = std::move(*make);
-        GraphNode drawn{entry.key, "sink", std::string(type->name()), sink.all_postings ? posting_names_ : sink.postings, false, "", 0};
+        GraphNode drawn{
+            entry.key, "sink", std::string(type->name()), sink.all_postings ? posting_names_ : sink.postings, false,
+            "",        0};
         graph_.push_back(std::move(drawn));
         plan_->sinks.push_back(std::move(sink));
     }
@@ -677,7 +715,8 @@ class Pass final : public PlanContext {
         for (const std::string& name : order_) {
             const Published& published = streams_.at(name);
             if (!published.used) {
-                mistakes_.add(published.place, "C116", fmt::format("nothing uses '{}': its rows would go nowhere", name));
+                mistakes_.add(published.place, "C116",
+                              fmt::format("nothing uses '{}': its rows would go nowhere", name));
             }
         }
     }
@@ -686,7 +725,8 @@ class Pass final : public PlanContext {
         if (!mistakes_.empty()) return;
         for (std::size_t i = 0; i < plan_->segments.size(); ++i) {
             Segment& one = *plan_->segments[i];
-            one.too_late = plan_->outcomes.add({OutcomeKind::dead_letter, "TOO_LATE", "plant_it", "window", one.dedup.has_value()});
+            one.too_late = plan_->outcomes.add(
+                {OutcomeKind::dead_letter, "TOO_LATE", "plant_it", "window", one.dedup.has_value()});
         }
         for (std::size_t i = 0; i < plan_->sources.size(); ++i) {
             SourcePlan& source = plan_->sources[i];

@@ -19,11 +19,11 @@ namespace takt {
 
 /// A step of the config, its input resolved.
 struct StepSpec {
-    std::string name;      ///< uid of its state, label of its metrics
+    std::string name;  ///< uid of its state, label of its metrics
     std::string operator_name;
     const ConfigNode* node = nullptr;  ///< the mapping with its options
-    Place place;           ///< of the name
-    std::vector<std::string> from;  ///< streams, all known
+    Place place;                       ///< of the name
+    std::vector<std::string> from;     ///< streams, all known
 };
 
 /// A stream that steps can read: which rows, and which names they have.
@@ -84,9 +84,11 @@ class PlanContext {
     virtual std::optional<Program> compile_part(std::string_view text, const ConfigNode& node, std::size_t offset,
                                                 const Stream& stream) = 0;
     /// A column by its exact name; reports a mistake with a did-you-mean. Notes it as used.
-    virtual std::optional<Scope::Entry> column(const std::string& name, const ConfigNode& node, const Stream& stream) = 0;
+    virtual std::optional<Scope::Entry> column(const std::string& name, const ConfigNode& node,
+                                               const Stream& stream) = 0;
 
-    /// Null when there is none, or when it has mistakes, which are reported: then its name is among the names all the same.
+    /// Null when there is none, or when it has mistakes, which are reported: then its name is among the names all the
+    /// same.
     virtual std::shared_ptr<const TableHandle> table(const std::string& name) const = 0;
     virtual std::vector<std::string> table_names() const = 0;
     virtual std::shared_ptr<const ShiftCalendar> calendar(const std::string& name) const = 0;
@@ -123,7 +125,8 @@ struct SectionDocs {
 };
 SectionDocs section_docs();
 
-/// Config → plan: types resolved, expressions compiled, stateless runs fused, an exchange where the key changes. Everything wrong goes to `mistakes`.
+/// Config → plan: types resolved, expressions compiled, stateless runs fused, an exchange where the key changes.
+/// Everything wrong goes to `mistakes`.
 PlannedPipeline plan_pipeline(const ConfigNode& config, const Catalog& catalog, const PlanOverrides& overrides,
                               Mistakes& mistakes);
 

@@ -33,15 +33,15 @@ struct Lineage {
     Hash128 ids;
 };
 
-/// A balanced document for the ledger: one revision of one pane (DOMAIN.md section 3). Amounts and quantities are differences to the previous
-/// revision, and cumulative values beside them.
+/// A balanced document for the ledger: one revision of one pane (DOMAIN.md section 3). Amounts and quantities are
+/// differences to the previous revision, and cumulative values beside them.
 struct Posting {
     std::string key;           ///< idempotency key: 32 lower-case hex digits
     std::string payload_hash;  ///< 32 lower-case hex digits over everything that has a financial effect
     std::string type;          ///< the posting's name in the config: "goods_receipt"
     std::string pipeline;
     std::uint32_t revision = 1;
-    std::string previous_key;  ///< of revision - 1; empty for the first
+    std::string previous_key;               ///< of revision - 1; empty for the first
     std::optional<Timestamp> window_start;  ///< absent: the posting has no window
     std::optional<Timestamp> window_end;
     std::int32_t posting_date = 0;  ///< local date, days since 1970

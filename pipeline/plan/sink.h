@@ -35,8 +35,9 @@ class Sink {
     /// Connects, and creates what is missing. E errors are retried by the engine.
     virtual Status open() = 0;
 
-    /// Delivers postings in order; one Delivery for each, in the same order. Repeating a posting (same key) never takes effect twice; same key with
-    /// another payload hash is refused with reason IDEMPOTENCY_CONFLICT. An E error means that nothing is known of any of them.
+    /// Delivers postings in order; one Delivery for each, in the same order. Repeating a posting (same key) never takes
+    /// effect twice; same key with another payload hash is refused with reason IDEMPOTENCY_CONFLICT. An E error means
+    /// that nothing is known of any of them.
     virtual Result<std::vector<Delivery>> deliver(std::span<const Posting> postings) = 0;
 
     /// Keeps dead letters, where this sink does; by (source, sequence, part), repeats are ignored.
@@ -45,7 +46,8 @@ class Sink {
     /// Totals since the start of the run; called at the end of each epoch that changed them and at the end.
     virtual Status summarize(std::span<const OutcomeCount> counts) = 0;
 
-    /// Everything delivered is durable or visible when this returns. Called at the end of bounded input and on shutdown.
+    /// Everything delivered is durable or visible when this returns. Called at the end of bounded input and on
+    /// shutdown.
     virtual Status finish() = 0;
 
     virtual std::string describe() const = 0;

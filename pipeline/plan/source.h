@@ -9,13 +9,15 @@
 
 namespace takt {
 
-/// What a source reads next, as its connector tells it. `anchor` lets a connector prove after a restart that its stream is still the same.
+/// What a source reads next, as its connector tells it. `anchor` lets a connector prove after a restart that its stream
+/// is still the same.
 struct SourcePosition {
     std::uint64_t next_sequence = 1;
     std::string anchor;  ///< opaque, at most 256 bytes; empty: nothing to verify
 };
 
-/// Where input comes from. One reader thread of the engine owns it after `open`; `describe` may be called by any thread.
+/// Where input comes from. One reader thread of the engine owns it after `open`; `describe` may be called by any
+/// thread.
 class Source {
   public:
     enum class State : std::uint8_t {
@@ -35,8 +37,9 @@ class Source {
     /// Connects and stands at the position. E errors are retried by the engine, F and C errors stop it.
     virtual Status open(const SourcePosition& position) = 0;
 
-    /// Fills the (empty) block with what is there, within the limits; at least one message when State is `more`. A lost connection is the
-    /// connector's to mend: it says `quiet` until it is back. An error ends the source: the engine stops and keeps its place.
+    /// Fills the (empty) block with what is there, within the limits; at least one message when State is `more`. A lost
+    /// connection is the connector's to mend: it says `quiet` until it is back. An error ends the source: the engine
+    /// stops and keeps its place.
     virtual Result<State> read(const Limits& limits, MessageBlock& block) = 0;
 
     /// The position after the last message read.

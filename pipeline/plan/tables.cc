@@ -21,11 +21,15 @@ struct TableOptions {
     static OptionTable<TableOptions> options() {
         OptionTable<TableOptions> table;
         table.optional("csv", &TableOptions::csv, "file with a header line, RFC 4180");
-        table.optional("rows", &TableOptions::rows, "rows written here, each a list: the key's values, then the columns'");
+        table.optional("rows", &TableOptions::rows,
+                       "rows written here, each a list: the key's values, then the columns'");
         table.required("key", &TableOptions::key, "one to three columns");
-        table.optional("valid_from", &TableOptions::valid_from, "column with the instant from which a row holds, until the next row of its key");
-        table.optional("or", &TableOptions::fallbacks, "what to look up where no row of the exact key holds: { COLUMN: VALUE }");
-        table.required("columns", &TableOptions::columns, "columns to take, each with its type: string, int, bool, timestamp, duration, decimal(DIGITS)");
+        table.optional("valid_from", &TableOptions::valid_from,
+                       "column with the instant from which a row holds, until the next row of its key");
+        table.optional("or", &TableOptions::fallbacks,
+                       "what to look up where no row of the exact key holds: { COLUMN: VALUE }");
+        table.required("columns", &TableOptions::columns,
+                       "columns to take, each with its type: string, int, bool, timestamp, duration, decimal(DIGITS)");
         return table;
     }
 };
@@ -36,7 +40,8 @@ struct CalendarOptions {
 
     static OptionTable<CalendarOptions> options() {
         OptionTable<CalendarOptions> table;
-        table.required("csv", &CalendarOptions::csv, "file with the key's column, `shift`, `start` and `end` (local HH:MM)");
+        table.required("csv", &CalendarOptions::csv,
+                       "file with the key's column, `shift`, `start` and `end` (local HH:MM)");
         table.required("key", &CalendarOptions::key, "column that tells whose shifts they are");
         return table;
     }
@@ -56,7 +61,8 @@ std::string rows_as_csv(const ConfigNode& rows, const TableSpec& spec, const std
     text += '\n';
     for (const ConfigNode& row : rows.items) {
         if (row.items.size() != width) {
-            mistakes.add(row.place, "C118", fmt::format("a row of {} has {} values, this one {}", what, width, row.items.size()));
+            mistakes.add(row.place, "C118",
+                         fmt::format("a row of {} has {} values, this one {}", what, width, row.items.size()));
             continue;
         }
         for (std::size_t i = 0; i < width; ++i) {
@@ -68,7 +74,8 @@ std::string rows_as_csv(const ConfigNode& rows, const TableSpec& spec, const std
     return text;
 }
 
-bool read_spec(const TableOptions& options, const ConfigNode& node, const std::string& what, TableSpec& spec, Mistakes& mistakes) {
+bool read_spec(const TableOptions& options, const ConfigNode& node, const std::string& what, TableSpec& spec,
+               Mistakes& mistakes) {
     bool good = true;
     spec.key = options.key;
     spec.valid_from = options.valid_from;
@@ -80,7 +87,10 @@ bool read_spec(const TableOptions& options, const ConfigNode& node, const std::s
     for (const ConfigNode::Entry& entry : options.columns.entries) {
         const auto type = parse_type_name(entry.value.scalar);
         if (!type) {
-            mistakes.add(entry.value.place, "C125", fmt::format("'{}' is no type of a table's column; there are string, int, bool, timestamp, duration, decimal(DIGITS)", entry.value.scalar));
+            mistakes.add(entry.value.place, "C125",
+                         fmt::format("'{}' is no type of a table's column; there are string, int, bool, timestamp, "
+                                     "duration, decimal(DIGITS)",
+                                     entry.value.scalar));
             good = false;
             continue;
         }
@@ -89,7 +99,8 @@ bool read_spec(const TableOptions& options, const ConfigNode& node, const std::s
     for (const ConfigNode::Entry& entry : options.fallbacks.entries) {
         const auto part = std::find(spec.key.begin(), spec.key.end(), entry.key);
         if (part == spec.key.end()) {
-            mistakes.add(entry.key_place, "C126", fmt::format("'{}' is no part of the key of {}", entry.key, what), did_you_mean(entry.key, spec.key));
+            mistakes.add(entry.key_place, "C126", fmt::format("'{}' is no part of the key of {}", entry.key, what),
+                         did_you_mean(entry.key, spec.key));
             good = false;
             continue;
         }
@@ -111,19 +122,25 @@ std::optional<Duration> parse_time_of_day(std::string_view text) {
     return hour * kHour + minute * kMinute;
 }
 
-Result<CsvTable> read_rows(const std::string& name, const ConfigNode& node, const std::string& csv, const PlanOverrides& overrides) {
+Result<CsvTable> read_rows(const std::string& name, const ConfigNode& node, const std::string& csv,
+                           const PlanOverrides& overrides) {
     const auto override_text = overrides.tables.find(name);
-    if (override_text != overrides.tables.end()) return parse_csv(fmt::format("table {} of the test", name), override_text->second);
+    if (override_text != overrides.tables.end())
+        return parse_csv(fmt::format("table {} of the test", name), override_text->second);
     return read_csv(resolve_path(*node.find("csv"), csv));
 }
 
 }  // namespace
 
-OptionDocs table_option_docs() { return TableOptions::options().describe(); }
+OptionDocs table_option_docs() {
+    return TableOptions::options().describe();
+}
 
 std::optional<Type> parse_type_name(std::string_view text) {
-    static constexpr std::pair<std::string_view, TypeKind> simple[] = {{"string", TypeKind::string},   {"int", TypeKind::int64},
-                                                                       {"bool", TypeKind::boolean},    {"timestamp", TypeKind::timestamp},
+    static constexpr std::pair<std::string_view, TypeKind> simple[] = {{"string", TypeKind::string},
+                                                                       {"int", TypeKind::int64},
+                                                                       {"bool", TypeKind::boolean},
+                                                                       {"timestamp", TypeKind::timestamp},
                                                                        {"duration", TypeKind::duration}};
     for (const auto& [name, kind] : simple) {
         if (text == name) return Type::of(kind);
@@ -136,8 +153,8 @@ std::optional<Type> parse_type_name(std::string_view text) {
     return Type::decimal(scale);
 }
 
-std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNode& node, const PlanOverrides& overrides,
-                                         Mistakes& mistakes) {
+std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNode& node,
+                                         const PlanOverrides& overrides, Mistakes& mistakes) {
     const std::string what = fmt::format("table '{}'", name);
     TableOptions options;
     if (!TableOptions::options().read(node, what, options, mistakes)) return nullptr;
@@ -150,7 +167,8 @@ std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNo
         return nullptr;
     }
     const bool inline_rows = has_rows && overrides.tables.count(name) == 0;
-    auto rows = inline_rows ? parse_csv(node.place.file->path, rows_as_csv(options.rows, spec, what, mistakes)) : read_rows(name, node, options.csv, overrides);
+    auto rows = inline_rows ? parse_csv(node.place.file->path, rows_as_csv(options.rows, spec, what, mistakes))
+                            : read_rows(name, node, options.csv, overrides);
     const ConfigNode* at = node.find(inline_rows ? "rows" : "csv");
     if (at == nullptr) at = &node;
     if (!rows) {
@@ -202,20 +220,25 @@ std::shared_ptr<const ShiftCalendar> build_calendar(const std::string& name, con
         const auto start = parse_time_of_day(cell(2).text);
         const auto end = parse_time_of_day(cell(3).text);
         if (!start || !end || *start == kDay) {
-            mistakes.add(at.place, "C129", fmt::format("{}: expected a time of day such as 06:00", rows->place(cell(start && *start != kDay ? 3 : 2))));
+            mistakes.add(at.place, "C129",
+                         fmt::format("{}: expected a time of day such as 06:00",
+                                     rows->place(cell(start && *start != kDay ? 3 : 2))));
             good = false;
             continue;
         }
         const std::string key(cell(0).text);
-        auto entry = std::find_if(calendar->entries.begin(), calendar->entries.end(), [&](const auto& known) { return known.key == key; });
+        auto entry = std::find_if(calendar->entries.begin(), calendar->entries.end(),
+                                  [&](const auto& known) { return known.key == key; });
         if (entry == calendar->entries.end()) entry = calendar->entries.insert(entry, {key, {}});
         entry->shifts.push_back({std::string(cell(1).text), *start, *end == kDay ? 0 : *end});
     }
     const auto utc = TimeZone::find("UTC");
     for (const ShiftCalendar::Entry& entry : calendar->entries) {
-        const auto plan = utc ? ShiftPlan::make(utc.value(), entry.shifts) : Result<std::shared_ptr<const ShiftPlan>>(utc.error());
+        const auto plan =
+            utc ? ShiftPlan::make(utc.value(), entry.shifts) : Result<std::shared_ptr<const ShiftPlan>>(utc.error());
         if (!plan) {
-            mistakes.add(at.place, plan.error().code, fmt::format("{}, key '{}': {}", what, entry.key, plan.error().message));
+            mistakes.add(at.place, plan.error().code,
+                         fmt::format("{}, key '{}': {}", what, entry.key, plan.error().message));
             good = false;
         }
     }

@@ -22,8 +22,8 @@ struct TableHandle {
 OptionDocs table_option_docs();
 
 /// Reads a `tables` entry and the rows that it names. Null on mistakes.
-std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNode& node, const PlanOverrides& overrides,
-                                         Mistakes& mistakes);
+std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNode& node,
+                                         const PlanOverrides& overrides, Mistakes& mistakes);
 
 /// Reads a `calendars` entry: a CSV with the key's column, `shift`, `start` and `end`. Null on mistakes.
 std::shared_ptr<const ShiftCalendar> build_calendar(const std::string& name, const ConfigNode& node,

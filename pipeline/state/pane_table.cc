@@ -26,7 +26,8 @@ PaneTable::Pane& PaneTable::upsert(std::uint64_t key_hash, std::string_view key,
         if (slot.id_plus_1 == 0) return make(hash, key, window);
         if (slot.tag != tag) continue;
         Pane& found = pane(slot.id_plus_1 - 1);
-        if (found.hash_ != hash || found.start_ != window.start || found.end_ != window.end || found.key() != key) continue;
+        if (found.hash_ != hash || found.start_ != window.start || found.end_ != window.end || found.key() != key)
+            continue;
         if (found.fired_ && !found.dirty_) {
             found.dirty_ = true;
             dirty_.push_back(found.id_);
@@ -44,7 +45,7 @@ PaneTable::Pane& PaneTable::make(std::uint64_t hash, std::string_view key, const
     } else {
         if (next_id_ % kPanesPerSlab == 0) {
             const std::size_t bytes = std::size_t{stride_} * kPanesPerSlab;
-            slabs_.emplace_back(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{64})));
+            slabs_.emplace_back(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{64})));
         }
         ++next_id_;
         new (&pane(id)) Pane;

@@ -15,9 +15,10 @@ namespace takt {
 
 /// The open windows of an aggregate: a pane for each (key, window), with a block of memory for its sums.
 ///
-/// A pane fires when the watermark reaches its end, again at the end of each epoch in which late events changed it, and is purged when the
-/// watermark is later than its end + lateness. Firing costs what fires, an event costs one probe, whatever the number of panes.
-/// Not thread-safe: one lane owns it. A pane and its block stay where they are until it is purged.
+/// A pane fires when the watermark reaches its end, again at the end of each epoch in which late events changed it, and
+/// is purged when the watermark is later than its end + lateness. Firing costs what fires, an event costs one probe,
+/// whatever the number of panes. Not thread-safe: one lane owns it. A pane and its block stay where they are until it
+/// is purged.
 class PaneTable {
   public:
     class Pane {
@@ -54,8 +55,8 @@ class PaneTable {
         __builtin_prefetch(&slots_[static_cast<std::size_t>(mix(key_hash, window.start)) & mask_]);
     }
 
-    /// The watermark has moved to `watermark` (never back). Calls `fire` for each pane that it reached and for each that changed since it fired;
-    /// then `purge` for each that is too old, before it is gone. In no particular order.
+    /// The watermark has moved to `watermark` (never back). Calls `fire` for each pane that it reached and for each
+    /// that changed since it fired; then `purge` for each that is too old, before it is gone. In no particular order.
     template <typename Fire, typename Purge>
     void advance(Timestamp watermark, Fire&& fire, Purge&& purge) {
         for (const std::uint32_t id : dirty_) {
@@ -103,14 +104,16 @@ class PaneTable {
     static constexpr std::uint32_t kPanesPerSlab = 256;
 
     static std::uint64_t mix(std::uint64_t key_hash, Timestamp start) {
-        const std::uint64_t mixed = (key_hash ^ (static_cast<std::uint64_t>(start) * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u;
+        const std::uint64_t mixed =
+            (key_hash ^ (static_cast<std::uint64_t>(start) * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u;
         return mixed ^ (mixed >> 32);
     }
     Pane& pane(std::uint32_t id) {
         return *reinterpret_cast<Pane*>(slabs_[id / kPanesPerSlab].get() + std::size_t{id % kPanesPerSlab} * stride_);
     }
     const Pane& pane(std::uint32_t id) const {
-        return *reinterpret_cast<const Pane*>(slabs_[id / kPanesPerSlab].get() + std::size_t{id % kPanesPerSlab} * stride_);
+        return *reinterpret_cast<const Pane*>(slabs_[id / kPanesPerSlab].get() +
+                                              std::size_t{id % kPanesPerSlab} * stride_);
     }
     Pane& make(std::uint64_t hash, std::string_view key, const Window& window);
     void remove(Pane& gone);
@@ -118,7 +121,7 @@ class PaneTable {
     void insert_slot(std::uint64_t hash, std::uint32_t id);
 
     struct FreeSlab {
-        void operator()(std::byte* memory) const { ::operator delete(memory, std::align_val_t{64}); }
+        void operator()(std::byte* memory) const { ::operator delete (memory, std::align_val_t{64}); }
     };
 
     std::uint32_t stride_;
