@@ -57,8 +57,9 @@ TEST(Progress, ALineIsNeverWiderThanTheTerminal) {
             std::size_t characters = 0;
             for (const char c : line) characters += (c & 0xC0) != 0x80 ? 1 : 0;
             EXPECT_LE(characters, width);
-            if (!line.empty() && (line.back() & 0x80) != 0)
+            if (!line.empty() && (line.back() & 0x80) != 0) {
                 EXPECT_THAT(line, ::testing::AnyOf(::testing::EndsWith("→"), ::testing::EndsWith("…")));
+            }
         }
     }
 }
