@@ -40,7 +40,7 @@ struct Wide {
     std::uint8_t kind;
     char rest[207];  // the other fields, as long as in the message
 };
-static_assert(sizeof(Wide) == 272);
+static_assert(sizeof(Wide) == 264);
 
 /// Input of both: the same events as messages and as structs.
 struct Input {
