@@ -2,31 +2,14 @@
 
 #include <iterator>
 
+#include "pipeline/state/csv.h"
+
 namespace takt {
 namespace {
 
-/// Bytes of the UTF-8 sequence at the start of `text` (RFC 3629: shortest forms, no surrogates, up to U+10FFFF); 0 when
-/// there is none.
-std::size_t utf8_size(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned char lead = byte(0);
-    if (lead < 0x80) return 1;
-    if (lead < 0xC2 || lead > 0xF4) return 0;
-    const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (text.size() < size) return 0;
-    for (std::size_t i = 1; i < size; ++i)
-        if ((byte(i) & 0xC0) != 0x80) return 0;
-    const unsigned char second = byte(1);
-    if (lead == 0xE0 && second < 0xA0) return 0;
-    if (lead == 0xED && second > 0x9F) return 0;
-    if (lead == 0xF0 && second < 0x90) return 0;
-    if (lead == 0xF4 && second > 0x8F) return 0;
-    return size;
-}
-
 bool is_text(std::string_view bytes) {
     while (!bytes.empty()) {
-        const std::size_t size = utf8_size(bytes);
+        const std::size_t size = utf8_sequence_size(bytes);
         if (size == 0 || bytes.front() == '\0') return false;
         bytes.remove_prefix(size);
     }
@@ -104,7 +87,7 @@ void append_json_string(std::string& to, std::string_view text) {
     to += '"';
     while (!text.empty()) {
         const char c = text.front();
-        const std::size_t size = utf8_size(text);
+        const std::size_t size = utf8_sequence_size(text);
         if (size == 0) {
             to += "\xEF\xBF\xBD";
             text.remove_prefix(1);
