@@ -61,11 +61,10 @@ class Connector final : public SinkType {
 const std::vector<const SinkType*>& sink_catalog() {
     static const Connector<SqliteSink> sqlite(
         "sqlite", "the embedded ledger: an SQLite file with tables for SQL and `takt ledger`");
-    static const Connector<JetStreamSink> jetstream("jetstream",
-                                                    "publishes JSON to a JetStream stream, each posting once");
-    static const Connector<NatsSink> nats("nats",
-                                          "publishes JSON to core NATS subjects; nothing remembers what was sent");
-    static const Connector<FileSink> file("file", "JSON lines or CSV in a folder; each file appears whole");
+    static const Connector<JetStreamSink> jetstream("jetstream", "publishes to a JetStream stream, each posting once");
+    static const Connector<NatsSink> nats("nats", "publishes to core NATS subjects; nothing remembers what was sent");
+    static const Connector<FileSink> file("file",
+                                          "JSON lines, CSV or FlatBuffers in a folder; each file appears whole");
     static const Connector<StandardOutputSink> standard_output("stdout", "prints JSON lines or a table");
     static const Connector<DiscardSink> discard("discard", "keeps counts and a digest only: for benchmarks");
     static const std::vector<const SinkType*> all{&sqlite, &jetstream, &nats, &file, &standard_output, &discard};

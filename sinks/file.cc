@@ -2,6 +2,7 @@
 
 #include "pipeline/base/decimal.h"
 #include "pipeline/state/csv.h"
+#include "sinks/posting_flatbuffers.h"
 #include "sinks/posting_json.h"
 
 namespace takt {
@@ -83,6 +84,33 @@ std::string dead_letter_csv(const DeadLetter& letter) {
                        letter.step, letter.correlation_id, base64(letter.bytes), std::to_string(letter.epoch)});
 }
 
+/// Nothing where the format has no exact place for a number.
+std::optional<std::string> record_of(const Posting& posting, FileSink::Format format) {
+    switch (format) {
+        case FileSink::Format::json:
+            return posting_json(posting) + '\n';
+        case FileSink::Format::csv:
+            return posting_csv(posting);
+        case FileSink::Format::flatbuffers:
+            break;
+    }
+    const std::optional<std::string> table = posting_flatbuffer(posting);
+    if (!table) return std::nullopt;
+    return size_prefixed(*table);
+}
+
+std::string record_of(const DeadLetter& letter, FileSink::Format format) {
+    switch (format) {
+        case FileSink::Format::json:
+            return dead_letter_json(letter) + '\n';
+        case FileSink::Format::csv:
+            return dead_letter_csv(letter);
+        case FileSink::Format::flatbuffers:
+            break;
+    }
+    return size_prefixed(dead_letter_flatbuffer(letter));
+}
+
 std::string dead_letter_key(std::string_view source, std::string_view sequence, std::string_view part) {
     return fmt::format("{}\n{}\n{}", sequence, part, source);
 }
@@ -102,13 +130,15 @@ std::optional<std::string_view> member(std::string_view line, std::string_view n
     return line.substr(begin, end - begin);
 }
 
-/// Calls `take` with the members or columns `names` of each record.
+Error foreign_file(const std::string& path, std::string_view what) {
+    return {"F630", fmt::format("{} is no file of this sink: {}", path, what)};
+}
+
+/// Calls `take` with the members or columns `names` of each record of a text file.
 template <typename Take>
 Status for_each_record(const std::string& path, std::string text, FileSink::Format format,
                        std::span<const char* const> names, Take&& take) {
-    const auto foreign = [&](std::string_view what) {
-        return Error{"F630", fmt::format("{} is no file of this sink: {}", path, what)};
-    };
+    const auto foreign = [&](std::string_view what) { return foreign_file(path, what); };
     std::vector<std::string> values(names.size());
     if (format == FileSink::Format::csv) {
         const Result<CsvTable> csv = parse_csv(path, std::move(text));
@@ -137,10 +167,35 @@ Status for_each_record(const std::string& path, std::string text, FileSink::Form
     return {};
 }
 
+/// Calls `take` with each table of a file of FlatBuffers, as `read` reads them.
+template <typename Read, typename Take>
+Status for_each_table(const std::string& path, std::string_view bytes, Read&& read, Take&& take) {
+    while (!bytes.empty()) {
+        const std::string_view record = next_size_prefixed(bytes);
+        const auto table = read(record);
+        if (record.empty() || !table) return foreign_file(path, "a record that is no table of the schema");
+        take(*table);
+        bytes.remove_prefix(kSizePrefixBytes + record.size());
+    }
+    return {};
+}
+
+RecordFile::Form form_of(FileSink::Format format) {
+    switch (format) {
+        case FileSink::Format::json:
+            return RecordFile::Form::json;
+        case FileSink::Format::csv:
+            return RecordFile::Form::csv;
+        case FileSink::Format::flatbuffers:
+            break;
+    }
+    return RecordFile::Form::size_prefixed;
+}
+
 RecordFile::Options file_options(const FileSink::Options& options, std::string name, std::string header) {
     return {.folder = options.path,
             .name = std::move(name),
-            .form = options.format == FileSink::Format::csv ? RecordFile::Form::csv : RecordFile::Form::json,
+            .form = form_of(options.format),
             .header = std::move(header),
             .records_per_file = static_cast<std::uint64_t>(options.records_per_file),
             .synchronous = options.synchronous};
@@ -151,8 +206,10 @@ RecordFile::Options file_options(const FileSink::Options& options, std::string n
 OptionTable<FileSink::Options> FileSink::options() {
     OptionTable<Options> table;
     table.required("path", &Options::path, "folder of the files; made where it is missing");
-    table.optional("format", &Options::format, "JSON lines, or CSV with a header")
-        .one_of({{"json", Format::json}, {"csv", Format::csv}});
+    table
+        .optional("format", &Options::format,
+                  "JSON lines, CSV with a header, or the tables of schemas/posting.fbs, each after its length")
+        .one_of({{"json", Format::json}, {"csv", Format::csv}, {"flatbuffers", Format::flatbuffers}});
     table
         .optional("records_per_file", &Options::records_per_file,
                   "a file is complete with so many records; 0: only at the end")
@@ -189,12 +246,19 @@ Status FileSink::open() {
 }
 
 Status FileSink::read_postings(const std::string& path, std::string text) {
+    if (options_.format == Format::flatbuffers)
+        return for_each_table(path, text, read_posting_flatbuffer,
+                              [this](const Posting& one) { delivered_.add(one.key, one.payload_hash); });
     constexpr std::array<const char*, 2> names{"key", "payload_hash"};
     return for_each_record(path, std::move(text), options_.format, names,
                            [this](const std::vector<std::string>& values) { delivered_.add(values[0], values[1]); });
 }
 
 Status FileSink::read_dead_letters(const std::string& path, std::string text) {
+    if (options_.format == Format::flatbuffers)
+        return for_each_table(path, text, read_dead_letter_flatbuffer, [this](const DeadLetter& one) {
+            kept_.add(dead_letter_key(one.source, std::to_string(one.sequence), std::to_string(one.part)), {});
+        });
     constexpr std::array<const char*, 3> names{"source", "sequence", "part"};
     return for_each_record(path, std::move(text), options_.format, names,
                            [this](const std::vector<std::string>& values) {
@@ -221,8 +285,12 @@ Result<std::vector<Sink::Delivery>> FileSink::deliver(std::span<const Posting> p
             deliveries.push_back(*answer);
             continue;
         }
-        const std::string record = options_.format == Format::csv ? posting_csv(posting) : posting_json(posting) + '\n';
-        if (Status status = noted(postings_.add(record)); !status.ok()) return status.error();
+        const std::optional<std::string> record = record_of(posting, options_.format);
+        if (!record) {
+            deliveries.push_back({State::refused, {}, "OUT_OF_RANGE"});
+            continue;
+        }
+        if (Status status = noted(postings_.add(*record)); !status.ok()) return status.error();
         delivered_.add(posting.key, posting.payload_hash);
         deliveries.push_back({State::accepted, {}, {}});
     }
@@ -236,14 +304,12 @@ Status FileSink::keep(std::span<const DeadLetter> dead_letters) {
     for (const DeadLetter& letter : dead_letters) {
         std::string source;
         append_json_string(source, letter.source);  // as a JSON line has it, so that both read back the same
-        const std::string_view written = options_.format == Format::csv
-                                             ? std::string_view(letter.source)
-                                             : std::string_view(source).substr(1, source.size() - 2);
+        const std::string_view written = options_.format == Format::json
+                                             ? std::string_view(source).substr(1, source.size() - 2)
+                                             : std::string_view(letter.source);
         const std::string key = dead_letter_key(written, std::to_string(letter.sequence), std::to_string(letter.part));
         if (kept_.answer(key, {})) continue;
-        const std::string record =
-            options_.format == Format::csv ? dead_letter_csv(letter) : dead_letter_json(letter) + '\n';
-        if (Status status = noted(dead_letters_.add(record)); !status.ok()) return status;
+        if (Status status = noted(dead_letters_.add(record_of(letter, options_.format))); !status.ok()) return status;
         kept_.add(key, {});
     }
     return noted(dead_letters_.flush());

@@ -7,20 +7,20 @@
 
 namespace takt {
 
-/// Writes postings and dead letters as JSON lines or CSV into a folder.
+/// Writes postings and dead letters as JSON lines, CSV or FlatBuffers into a folder.
 ///
-/// Files:   `postings-000001.jsonl` (or `.csv`), `dead_letters-000001…`, and at the end `outcomes.csv`. A file gets its
-/// name, at once
-///          and whole, when it holds `records_per_file` records or at the end; until then it is `.NAME.partial`. Names
-///          and contents do not depend on how postings are grouped into calls.
+/// Files:   `postings-000001.jsonl` (or `.csv`, `.flatbuffers`), `dead_letters-000001…`, and at the end `outcomes.csv`.
+/// A
+///          file gets its name, at once and whole, when it holds `records_per_file` records or at the end; until then
+///          it is `.NAME.partial`. Names and contents do not depend on how postings are grouped into calls.
+///          FlatBuffers: one table a record, each after its length (u32, little endian).
 /// Effect:  accepted postings are in the file, also after a crash of the daemon; with `synchronous` after a power cut
-/// too. Keys of
-///          what the folder holds are read at the start, so that a repeat takes no effect.
-/// Refuses: IDEMPOTENCY_CONFLICT same key, other payload hash.
+///          too. Keys of what the folder holds are read at the start, so that a repeat takes no effect.
+/// Refuses: IDEMPOTENCY_CONFLICT same key, other payload hash; OUT_OF_RANGE no exact place in FlatBuffers for a number.
 /// Errors:  E630 the system's reason; F630 a file in the folder is not one of ours; F631 more than `max_keys` postings.
 class FileSink final : public Sink {
   public:
-    enum class Format : std::uint8_t { json, csv };
+    enum class Format : std::uint8_t { json, csv, flatbuffers };
     struct Options {
         std::string path;
         Format format = Format::json;

@@ -2,8 +2,6 @@
 
 #include <charconv>
 
-#include "sinks/posting_json.h"
-
 namespace takt {
 namespace {
 
@@ -39,9 +37,15 @@ OptionTable<JetStreamSink::Options> JetStreamSink::options() {
     OptionTable<Options> table;
     add_nats_options(table);
     table.optional("stream", &Options::stream, "stream that keeps the postings; made when it is missing");
-    table.optional("subject", &Options::subject,
-                   "where a posting goes; {type}, {pipeline}, {key}, {revision} and key fields are filled in");
+    table.optional(
+        "subject", &Options::subject,
+        "where a posting goes; {type}, {pipeline}, {key}, {revision} and key fields are filled in; with {key} "
+        "the stream takes each posting once for good");
     table.optional("dead_letters", &Options::dead_letters, "where dead letters go");
+    table
+        .optional("format", &Options::format,
+                  "how messages are written: schemas/posting.fbs has the tables of the latter")
+        .one_of({{"json", MessageFormat::json}, {"flatbuffers", MessageFormat::flatbuffers}});
     table.optional("window", &Options::window, "messages that may wait for their answer").from(1).to(65536);
     table.optional("ack_timeout", &Options::ack_timeout, "without an answer for so long, a posting's state is unknown")
         .from(100ms)
@@ -206,16 +210,27 @@ Result<std::vector<Sink::Delivery>> JetStreamSink::send(std::vector<Outgoing> me
 }
 
 Result<std::vector<Sink::Delivery>> JetStreamSink::deliver(std::span<const Posting> postings) {
+    std::vector<Delivery> deliveries(postings.size(), Delivery{State::refused, {}, "OUT_OF_RANGE"});
     std::vector<Outgoing> messages;
+    std::vector<std::size_t> places;  // of the messages' postings
     messages.reserve(postings.size());
+    places.reserve(postings.size());
     const bool once = subject_.uses("key");
-    for (const Posting& posting : postings)
+    for (std::size_t i = 0; i < postings.size(); ++i) {
+        const Posting& posting = postings[i];
+        std::optional<std::string> text = message_of(posting, options_.format);
+        if (!text) continue;
         messages.push_back({.subject = subject_.of(posting),
                             .id = posting.key,
                             .hash = posting.payload_hash,
-                            .text = posting_json(posting),
+                            .text = std::move(*text),
                             .once = once});
-    return send(std::move(messages));
+        places.push_back(i);
+    }
+    Result<std::vector<Delivery>> sent = send(std::move(messages));
+    if (!sent.ok()) return sent.error();
+    for (std::size_t i = 0; i < places.size(); ++i) deliveries[places[i]] = std::move((*sent)[i]);
+    return deliveries;
 }
 
 Status JetStreamSink::keep(std::span<const DeadLetter> dead_letters) {
@@ -225,7 +240,7 @@ Status JetStreamSink::keep(std::span<const DeadLetter> dead_letters) {
         messages.push_back({.subject = options_.dead_letters,
                             .id = fmt::format("{}-{}-{}", letter.source, letter.sequence, letter.part),
                             .hash = {},
-                            .text = dead_letter_json(letter)});
+                            .text = message_of(letter, options_.format)});
     }
     const Result<std::vector<Delivery>> sent = send(std::move(messages));
     if (!sent.ok()) return sent.error();

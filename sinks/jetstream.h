@@ -6,29 +6,37 @@
 
 #include "pipeline/base/clock.h"
 #include "pipeline/plan/sink.h"
+#include "sinks/message_format.h"
 #include "sinks/nats_subject.h"
 #include "sources/connection/nats_connection.h"
 
 namespace takt {
 
-/// Publishes postings to a JetStream stream as JSON (posting_json), each with the headers Nats-Msg-Id (its key) and
+/// Publishes postings to a JetStream stream, as JSON or FlatBuffers, each with the headers Nats-Msg-Id (its key) and
 /// Takt-Payload-Hash.
 ///
-/// Accepted:  the stream answered that it stored the posting, or has stored it before with the same payload hash;
-/// reference "STREAM:SEQUENCE". Refused:   IDEMPOTENCY_CONFLICT: the stream holds the key with another payload hash;
-/// TOO_LARGE: the server takes no such message. Unknown:   no answer within `ack_timeout`, or one that may be different
-/// later. Sending it again is safe within the stream's duplicate window
-///            (2 minutes unless the stream says otherwise); with {key} in the subject for as long as the stream keeps
-///            the posting, because then the stream is asked to take a key's subject once only.
+/// Accepted:     the stream answered that it stored the posting, or has stored it before with the same payload hash;
+///               reference "STREAM:SEQUENCE".
+/// Refused:      IDEMPOTENCY_CONFLICT: the stream holds the key with another payload hash; TOO_LARGE: the server takes
+///               no such message; OUT_OF_RANGE: the format has no exact place for a number.
+/// Unknown:      no answer within `ack_timeout`, or one that may be different later.
+/// Fence:        with {key} in the subject, as by default, each posting has a subject of its own and the stream is
+/// asked
+///               to take it only while that subject is empty (Nats-Expected-Last-Subject-Sequence: 0). So a posting
+///               that comes again, from a retry, a replay or a second process, takes no effect for as long as the
+///               stream keeps the first one. Without {key} that holds within the stream's duplicate window only
+///               (2 minutes unless the stream says otherwise).
 /// Dead letters: to `dead_letters`, once by (source, sequence, part) within the duplicate window. Summaries are not
-/// kept. Stream:    made by `open` when it is missing: file storage, no deletes, no purges. Errors:    those of
-/// NatsConnection; C525 a subject; E524 the stream cannot be made, or does not answer.
+///               kept.
+/// Stream:       made by `open` when it is missing: file storage, no deletes, no purges.
+/// Errors:       those of NatsConnection; C525 a subject; E524 the stream cannot be made, or does not answer.
 class JetStreamSink final : public Sink {
   public:
     struct Options : NatsConnectionOptions {
         std::string stream = "LEDGER";
-        std::string subject = "ledger.{type}";
+        std::string subject = "ledger.{type}.{key}";
         std::string dead_letters = "ledger.dead_letters";
+        MessageFormat format = MessageFormat::json;
         std::int64_t window = 256;
         std::chrono::nanoseconds ack_timeout = std::chrono::seconds(5);
     };

@@ -1,7 +1,5 @@
 #include "sinks/nats.h"
 
-#include "sinks/posting_json.h"
-
 namespace takt {
 
 OptionTable<NatsSink::Options> NatsSink::options() {
@@ -11,6 +9,10 @@ OptionTable<NatsSink::Options> NatsSink::options() {
     table.optional("subject", &Options::subject,
                    "where a posting goes; {type}, {pipeline}, {key}, {revision} and key fields are filled in");
     table.optional("dead_letters", &Options::dead_letters, "where dead letters go");
+    table
+        .optional("format", &Options::format,
+                  "how messages are written: schemas/posting.fbs has the tables of the latter")
+        .one_of({{"json", MessageFormat::json}, {"flatbuffers", MessageFormat::flatbuffers}});
     table.optional("timeout", &Options::timeout, "longest wait for the server").from(100ms).to(5min);
     return table;
 }
@@ -49,8 +51,12 @@ Result<std::vector<Sink::Delivery>> NatsSink::deliver(std::span<const Posting> p
     std::vector<Delivery> deliveries(postings.size(), Delivery{State::accepted, {}, {}});
     for (std::size_t i = 0; i < postings.size(); ++i) {
         const Posting& posting = postings[i];
-        const natsStatus status =
-            publish(subject_.of(posting), posting.key, posting.payload_hash, posting_json(posting));
+        const std::optional<std::string> text = message_of(posting, options_.format);
+        if (!text) {
+            deliveries[i] = {State::refused, {}, "OUT_OF_RANGE"};
+            continue;
+        }
+        const natsStatus status = publish(subject_.of(posting), posting.key, posting.payload_hash, *text);
         if (status == NATS_MAX_PAYLOAD) {
             deliveries[i] = {State::refused, {}, "TOO_LARGE"};
         } else if (status != NATS_OK) {
@@ -68,7 +74,7 @@ Result<std::vector<Sink::Delivery>> NatsSink::deliver(std::span<const Posting> p
 Status NatsSink::keep(std::span<const DeadLetter> dead_letters) {
     for (const DeadLetter& letter : dead_letters) {
         const std::string id = fmt::format("{}-{}-{}", letter.source, letter.sequence, letter.part);
-        const natsStatus status = publish(options_.dead_letters, id, {}, dead_letter_json(letter));
+        const natsStatus status = publish(options_.dead_letters, id, {}, message_of(letter, options_.format));
         if (status != NATS_OK && status != NATS_MAX_PAYLOAD)
             return nats_error("E525", fmt::format("{} takes no dead letter", describe()), status);
     }

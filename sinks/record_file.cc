@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "sinks/posting_flatbuffers.h"
+
 namespace takt {
 namespace {
 
@@ -25,8 +27,19 @@ struct WholeRecords {
     std::uint64_t count = 0;
 };
 
+WholeRecords whole_size_prefixed(std::string_view bytes) {
+    WholeRecords whole;
+    while (true) {
+        const std::string_view record = next_size_prefixed(bytes.substr(whole.bytes));
+        if (record.empty()) return whole;
+        whole.bytes += kSizePrefixBytes + record.size();
+        ++whole.count;
+    }
+}
+
 /// The records at the start of `text` that are complete. In CSV a line end inside quotes ends no record.
 WholeRecords whole_records(std::string_view text, RecordFile::Form form) {
+    if (form == RecordFile::Form::size_prefixed) return whole_size_prefixed(text);
     WholeRecords whole;
     bool quoted = false;
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -39,8 +52,10 @@ WholeRecords whole_records(std::string_view text, RecordFile::Form form) {
 }  // namespace
 
 std::string RecordFile::path(std::uint64_t number) const {
-    return fmt::format("{}/{}-{:06}.{}", options_.folder, options_.name, number,
-                       options_.form == Form::json ? "jsonl" : "csv");
+    const char* const extension = options_.form == Form::json  ? "jsonl"
+                                  : options_.form == Form::csv ? "csv"
+                                                               : "flatbuffers";
+    return fmt::format("{}/{}-{:06}.{}", options_.folder, options_.name, number, extension);
 }
 
 Status RecordFile::open(const Read& read) {

@@ -14,7 +14,11 @@ namespace takt {
 /// thread.
 class RecordFile {
   public:
-    enum class Form : std::uint8_t { json, csv };
+    enum class Form : std::uint8_t {
+        json,           ///< a line each
+        csv,            ///< RFC 4180, after a header
+        size_prefixed,  ///< bytes, each record after its length (u32, little endian)
+    };
     struct Options {
         std::string folder;
         std::string name;
@@ -30,7 +34,7 @@ class RecordFile {
 
     /// Finds the series' end, after a crash too, and hands all that it holds to `read`.
     Status open(const Read& read);
-    /// Adds a record (with its line end) to those that `flush` writes.
+    /// Adds a record (with its line end or length) to those that `flush` writes.
     Status add(std::string_view record);
     /// Writes and synchronizes. After an error `open` must be called: then it shows what has been written.
     Status flush();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "pipeline/state/csv.h"
+#include "sinks/posting_flatbuffers.h"
 #include "sinks/posting_json.h"
 #include "tests/unit/sinks/sample_posting.h"
 
@@ -30,15 +31,21 @@ FileSink::Options options_for(const Folder& folder, FileSink::Format format, std
     return {.path = folder / "out", .format = format, .records_per_file = records_per_file, .synchronous = false};
 }
 
+std::string extension_of(FileSink::Format format) {
+    if (format == FileSink::Format::flatbuffers) return "flatbuffers";
+    return format == FileSink::Format::csv ? "csv" : "jsonl";
+}
+
 class FileSinkForms : public testing::TestWithParam<FileSink::Format> {};
-INSTANTIATE_TEST_SUITE_P(Forms, FileSinkForms, testing::Values(FileSink::Format::json, FileSink::Format::csv));
+INSTANTIATE_TEST_SUITE_P(Forms, FileSinkForms,
+                         testing::Values(FileSink::Format::json, FileSink::Format::csv, FileSink::Format::flatbuffers));
 
 TEST_P(FileSinkForms, NoPartialFileIsLeftAndNothingShowsBefore) {
     const Folder folder;
     FileSink sink(options_for(folder, GetParam()));
     ASSERT_TRUE(sink.open().ok());
     EXPECT_EQ(deliver_one(sink, goods_receipt("a", 1, 1)).state, Sink::State::accepted);
-    const std::string extension = GetParam() == FileSink::Format::csv ? "csv" : "jsonl";
+    const std::string extension = extension_of(GetParam());
     EXPECT_THAT(names_in(folder / "out"), ElementsAre(".postings-000001." + extension + ".partial"));
     ASSERT_TRUE(sink.finish().ok());
     EXPECT_THAT(names_in(folder / "out"), ElementsAre("outcomes.csv", "postings-000001." + extension));
@@ -83,7 +90,7 @@ TEST_P(FileSinkForms, ARepeatTakesNoEffectAndAConflictIsRefused) {
 }
 
 TEST_P(FileSinkForms, AfterACrashTheWholeRecordsStayAndTheTornOneIsWrittenAgain) {
-    const std::string extension = GetParam() == FileSink::Format::csv ? "csv" : "jsonl";
+    const std::string extension = extension_of(GetParam());
     const Folder folder;
     const auto make = [&](const std::string& name) {
         Posting posting = goods_receipt(name, 1, 1);
@@ -101,7 +108,8 @@ TEST_P(FileSinkForms, AfterACrashTheWholeRecordsStayAndTheTornOneIsWrittenAgain)
     for (std::size_t torn = 0; torn <= whole.size(); torn += 11) {
         std::filesystem::remove_all(folder / "out");
         std::filesystem::create_directory(folder / "out");
-        std::ofstream(folder / "out/.postings-000001." + extension + ".partial") << whole.substr(0, torn);
+        std::ofstream(folder / "out/.postings-000001." + extension + ".partial", std::ios::binary)
+            << whole.substr(0, torn);
         FileSink sink(options_for(folder, GetParam()));
         ASSERT_TRUE(sink.open().ok()) << torn;
         for (const char* name : {"a", "b"}) EXPECT_EQ(deliver_one(sink, make(name)).state, Sink::State::accepted);
@@ -122,9 +130,15 @@ TEST_P(FileSinkForms, DeadLettersAreKeptOnceAlsoAfterReopening) {
         ASSERT_TRUE(sink.keep(letters).ok());
         ASSERT_TRUE(sink.finish().ok());
     }
-    const std::string extension = GetParam() == FileSink::Format::csv ? "csv" : "jsonl";
+    const std::string extension = extension_of(GetParam());
     EXPECT_THAT(names_in(folder / "out"), ElementsAre("dead_letters-000001." + extension, "outcomes.csv"));
     const std::string text = text_of(folder / "out/dead_letters-000001." + extension);
+    if (extension == "flatbuffers") {
+        const std::string_view first = next_size_prefixed(text);
+        EXPECT_EQ(read_dead_letter_flatbuffer(first).value().bytes, "\xFF\n");
+        EXPECT_EQ(text, size_prefixed(first) + size_prefixed(dead_letter_flatbuffer(letters[1])));
+        return;
+    }
     EXPECT_THAT(text, HasSubstr("/wo="));  // the bytes, in base64
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), extension == "csv" ? 3 : 2);
 }
@@ -159,14 +173,39 @@ TEST(FileSink, TheJsonLineIsTheOneOfAllSinks) {
     EXPECT_EQ(text_of(folder / "out/postings-000001.jsonl"), posting_json(posting) + "\n");
 }
 
-TEST(FileSink, AForeignFileInTheFolderIsNotOverwritten) {
+TEST(FileSink, FlatBuffersStandInTheFileEachAfterItsLength) {
     const Folder folder;
-    std::filesystem::create_directory(folder / "out");
-    std::ofstream(folder / "out/postings-000001.jsonl") << "{\"x\":1}\n";
-    FileSink sink(options_for(folder, FileSink::Format::json));
-    const Status status = sink.open();
-    ASSERT_FALSE(status.ok());
-    EXPECT_THAT(status.error().text(), HasSubstr("F630"));
+    FileSink sink(options_for(folder, FileSink::Format::flatbuffers));
+    ASSERT_TRUE(sink.open().ok());
+    std::vector<Posting> postings{goods_receipt("a", 1, 2), goods_receipt("wide", 1, 2), goods_receipt("b", 3, 4)};
+    postings[1].quantity = Int128{INT64_MAX} + 1;
+    const auto deliveries = sink.deliver(postings);
+    ASSERT_TRUE(deliveries.ok());
+    EXPECT_EQ((*deliveries)[0].state, Sink::State::accepted);
+    EXPECT_EQ((*deliveries)[1].state, Sink::State::refused);
+    EXPECT_EQ((*deliveries)[1].reason, "OUT_OF_RANGE");
+    EXPECT_EQ((*deliveries)[2].state, Sink::State::accepted);
+    ASSERT_TRUE(sink.finish().ok());
+    EXPECT_EQ(text_of(folder / "out/postings-000001.flatbuffers"),
+              size_prefixed(*posting_flatbuffer(postings[0])) + size_prefixed(*posting_flatbuffer(postings[2])));
+}
+
+TEST(FileSink, AForeignFileInTheFolderIsNotOverwritten) {
+    const std::string damaged = size_prefixed(*posting_flatbuffer(goods_receipt("a", 1, 1)));
+    for (const auto& [format, text] : {std::pair{FileSink::Format::json, std::string("{\"x\":1}\n")},
+                                       {FileSink::Format::csv, std::string("x\n1\n")},
+                                       {FileSink::Format::flatbuffers, size_prefixed("nothing of ours")},
+                                       {FileSink::Format::flatbuffers, damaged.substr(0, damaged.size() - 1)}}) {
+        const Folder folder;
+        std::filesystem::create_directory(folder / "out");
+        const std::string path = folder / "out/postings-000001." + extension_of(format);
+        std::ofstream(path, std::ios::binary) << text;
+        FileSink sink(options_for(folder, format));
+        const Status status = sink.open();
+        ASSERT_FALSE(status.ok());
+        EXPECT_THAT(status.error().text(), HasSubstr("F630"));
+        EXPECT_EQ(text_of(path), text);
+    }
 }
 
 TEST(FileSink, MoreKeysThanTheOptionLetsBeRememberedAreRefusedBeforeAnyIsWritten) {

@@ -4,6 +4,7 @@
 #include "sinks/jetstream.h"
 #include "sinks/nats.h"
 #include "sinks/nats_subject.h"
+#include "sinks/posting_flatbuffers.h"
 #include "sinks/posting_json.h"
 #include "tests/support/nats_server.h"
 
@@ -124,7 +125,48 @@ TEST_F(NatsSinkTest, KeepsPostingsInOrderAndARepeatTakesNoEffect) {
     EXPECT_EQ(stored(), 1010u);
     const NatsMessageHandle one = message(1);
     EXPECT_EQ(nats_data(one.get()), posting_json(posting(0)));
-    EXPECT_EQ(std::string(natsMsg_GetSubject(one.get())), "ledger.goods_receipt");
+    EXPECT_EQ(std::string(natsMsg_GetSubject(one.get())), "ledger.goods_receipt." + posting(0).key);
+}
+
+TEST_F(NatsSinkTest, EachPostingHasASubjectThatTheStreamTakesOnce) {
+    JetStreamSink sink(options_);
+    ASSERT_TRUE(sink.open().ok());
+    const std::vector<Posting> one = {posting(1)};
+    ASSERT_EQ(deliver(sink, one)[0].reference, "LEDGER:1");
+    // The fence is the stream's: whoever publishes there for an empty subject finds it taken, whatever the message's
+    // id.
+    jsPubOptions other;
+    jsPubOptions_Init(&other);
+    other.MsgId = "another id";
+    other.ExpectNoMessage = true;
+    jsErrCode code{};
+    const std::string subject = "ledger.goods_receipt." + posting(1).key;
+    EXPECT_NE(js_Publish(nullptr, jetstream_.get(), subject.c_str(), "x", 1, &other, &code), NATS_OK);
+    EXPECT_EQ(static_cast<int>(code), 10071);
+    EXPECT_EQ(stored(), 1u);
+}
+
+TEST_F(NatsSinkTest, SendsFlatBuffersWhereTheyAreExact) {
+    JetStreamSink::Options options = options_;
+    options.format = MessageFormat::flatbuffers;
+    JetStreamSink sink(options);
+    ASSERT_TRUE(sink.open().ok());
+    std::vector<Posting> list = postings(0, 3);
+    list[1].quantity = Int128{INT64_MAX} + 1;
+    const auto deliveries = deliver(sink, list);
+    EXPECT_EQ(deliveries[0].reference, "LEDGER:1");
+    EXPECT_EQ(deliveries[1].state, Sink::State::refused);
+    EXPECT_EQ(deliveries[1].reason, "OUT_OF_RANGE");
+    EXPECT_EQ(deliveries[2].reference, "LEDGER:2");
+    const auto read = read_posting_flatbuffer(nats_data(message(2).get()));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(posting_json(*read), posting_json(list[2]));
+    DeadLetter letter;
+    letter.source = "floor";
+    letter.reason = "DECODE";
+    letter.bytes = "\xFF";
+    ASSERT_TRUE(sink.keep(std::vector<DeadLetter>{letter}).ok());
+    EXPECT_EQ(read_dead_letter_flatbuffer(nats_data(message(3).get())).value().bytes, "\xFF");
 }
 
 TEST_F(NatsSinkTest, TheSameKeyWithAnotherPayloadIsAConflict) {
@@ -240,6 +282,27 @@ TEST_F(NatsSinkTest, CoreNatsGetsWhatIsDelivered) {
     server_->pause();
     EXPECT_EQ(deliver(sink, list)[0].state, Sink::State::unknown);
     server_->resume();
+}
+
+TEST_F(NatsSinkTest, CoreNatsGetsFlatBuffersToo) {
+    natsSubscription* made = nullptr;
+    ASSERT_EQ(natsConnection_SubscribeSync(&made, reader_->get(), "ledger.>"), NATS_OK);
+    const NatsSubscriptionHandle listener(made);
+    ASSERT_EQ(natsConnection_Flush(reader_->get()), NATS_OK);
+    NatsSink::Options options;
+    options.server = {server_->url()};
+    options.format = MessageFormat::flatbuffers;
+    NatsSink sink(options);
+    ASSERT_TRUE(sink.open().ok());
+    std::vector<Posting> list = postings(0, 2);
+    list[0].amount = Int128{INT64_MAX} + 1;
+    const auto deliveries = deliver(sink, list);
+    EXPECT_EQ(deliveries[0].reason, "OUT_OF_RANGE");
+    EXPECT_EQ(deliveries[1].state, Sink::State::accepted);
+    natsMsg* received = nullptr;
+    ASSERT_EQ(natsSubscription_NextMsg(&received, listener.get(), 5'000), NATS_OK);
+    const NatsMessageHandle got(received);
+    EXPECT_EQ(posting_json(read_posting_flatbuffer(nats_data(received)).value()), posting_json(list[1]));
 }
 
 }  // namespace
