@@ -31,12 +31,21 @@ void print_indented(const std::string& text) {
     fmt::print("{}\n", shown);
 }
 
-ExitCode test_file(const std::string& path) {
+struct TestOptions {
+    std::vector<std::string> files;
+    std::string only;   // cases whose name contains it
+    bool show = false;  // what came out, too
+};
+
+ExitCode test_file(const std::string& path, const TestOptions& options) {
     const auto file = load_test(path);
     if (!file) return kExitMistake;
     const Plan& plan = *file->pipeline->planned.plan;
+    std::size_t run = 0;
     std::size_t failed = 0;
     for (const TestCase& one : file->cases) {
+        if (one.name.find(options.only) == std::string::npos) continue;
+        ++run;
         const TestOutput output = run_case(plan, one, 1);
         if (!same_output(output, run_case(plan, one, kOtherLanes))) {
             fmt::print(stderr, "takt: F641: case '{}': {} lanes give another answer than one\n", one.name, kOtherLanes);
@@ -45,19 +54,24 @@ ExitCode test_file(const std::string& path) {
         const std::vector<std::string> differences = compare_case(one, output);
         if (differences.empty()) {
             fmt::print("ok      {}\n", one.name);
-            continue;
+        } else {
+            ++failed;
+            fmt::print("FAILED  {} ({}:{})\n", one.name, path, one.place.line);
+            for (const std::string& difference : differences) print_indented(difference);
         }
-        ++failed;
-        fmt::print("FAILED  {} ({}:{})\n", one.name, path, one.place.line);
-        for (const std::string& difference : differences) print_indented(difference);
+        if (options.show) fmt::print("{}", as_expectations(output));
     }
-    fmt::print("{}: {} cases, {} failed\n", path, file->cases.size(), failed);
+    fmt::print("{}: {} of {} cases, {} failed\n", path, run, file->cases.size(), failed);
+    if (run == 0) {
+        fmt::print(stderr, "takt: no case of {} has '{}' in its name\n", path, options.only);
+        return kExitMistake;
+    }
     return failed == 0 ? kExitOk : kExitDifference;
 }
 
-int test(const std::vector<std::string>& files) {
+int test(const TestOptions& options) {
     int worst = kExitOk;
-    for (const std::string& path : files) worst = std::max<int>(worst, test_file(path));
+    for (const std::string& path : options.files) worst = std::max<int>(worst, test_file(path, options));
     return worst;
 }
 
@@ -69,10 +83,12 @@ void add_test(CLI::App& app, Invocation& invocation) {
         "Each case runs on a fresh state and a virtual clock, with 1 lane and with 4; nothing outside is touched. "
         "Exit\n"
         "code 1 where a case failed. docs/reference/cli.md has the form of a test file.");
-    const auto files =
-        std::make_shared<std::vector<std::string>>();  // shared by the verb's callbacks, which CLI11 copies
-    verb->add_option("file", *files, "test files")->required()->type_name("FILE");
-    verb->callback([files, &invocation] { invocation.exit_code = test(*files); });
+    const auto options = std::make_shared<TestOptions>();  // shared by the verb's callbacks, which CLI11 copies
+    verb->add_option("file", options->files, "test files")->required()->type_name("FILE");
+    verb->add_option("--case", options->only, "only cases whose name contains this")->type_name("TEXT");
+    verb->add_flag("--show", options->show,
+                   "print what came out of each case, in the form in which a test file expects it");
+    verb->callback([options, &invocation] { invocation.exit_code = test(*options); });
 }
 
 }  // namespace takt

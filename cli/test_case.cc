@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "cli/test_source.h"
 #include "pipeline/base/decimal.h"
+#include "pipeline/config/json.h"
 #include "pipeline/runtime/core.h"
 
 namespace takt {
@@ -26,7 +28,8 @@ class EpochInput {
             texts->reserve(waiting_[source].size());
             for (const TestEvent* event : waiting_[source]) {
                 texts->push_back(event->message);
-                block->messages.push_back({texts->back(), {}, next_sequence_[source]++, event->time});
+                const std::string_view subject = event->is_bytes ? kBytesSubject : std::string_view();
+                block->messages.push_back({texts->back(), subject, next_sequence_[source]++, event->time});
                 block->size_bytes += event->message.size();
             }
             block->keep = texts;
@@ -172,6 +175,30 @@ void compare_outcomes(const TestCase& one, const TestOutput& output, std::vector
     }
 }
 
+/// As YAML reads it back.
+std::string yaml_scalar(const std::string& text) {
+    const auto is_plain = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    };
+    const auto is_inside = [&](char c) { return is_plain(c) || c == '-' || c == ':' || c == '+' || c == '/'; };
+    const bool plain = !text.empty() && (is_plain(text.front()) || parse_decimal(text)) && is_plain(text.back()) &&
+                       std::all_of(text.begin(), text.end(), is_inside);
+    if (plain) return text;
+    return Json(text).dump();
+}
+
+void append_expected(std::string& to, std::string_view key, const std::vector<NamedValues>& all) {
+    if (all.empty()) return;
+    to += fmt::format("    {}:\n", key);
+    for (const NamedValues& values : all) {
+        std::string item;
+        for (const auto& [name, value] : values) {
+            if (!value.empty()) item += fmt::format("{}{}: {}", item.empty() ? "" : ", ", name, yaml_scalar(value));
+        }
+        to += fmt::format("      - {{ {} }}\n", item);
+    }
+}
+
 template <typename Item>
 std::vector<NamedValues> all_values(const std::vector<Item>& items) {
     std::vector<NamedValues> values;
@@ -197,7 +224,7 @@ TestOutput run_case(const Plan& plan, const TestCase& one, std::uint32_t lanes) 
     Core core(plan, options, keep);
     EpochInput input(plan.sources.size());
     for (const TestEvent& event : one.events) {
-        if (!event.watermark) {
+        if (!event.ends_epoch) {
             input.add(event);
             continue;
         }
@@ -253,6 +280,28 @@ NamedValues values_of(const DeadLetter& letter) {
             {"source", letter.source},
             {"sequence", std::to_string(letter.sequence)},
             {"correlation", letter.correlation_id}};
+}
+
+std::string as_expectations(const TestOutput& output) {
+    std::string text;
+    append_expected(text, "postings", all_values(output.postings));
+    append_expected(text, "dead_letters", all_values(output.dead_letters));
+    text += "    outcomes:\n";
+    for (auto one = output.outcomes.begin(); one != output.outcomes.end();) {
+        const std::string& outcome = one->first.first;
+        std::string rules;
+        for (; one != output.outcomes.end() && one->first.first == outcome; ++one) {
+            const std::string& rule = one->first.second;
+            if (rule.empty()) {
+                text += fmt::format("      {}: {}\n", outcome, one->second);
+            } else {
+                rules += fmt::format("{}{}: {}", rules.empty() ? "" : ", ", yaml_scalar(rule), one->second);
+            }
+        }
+        if (!rules.empty()) text += fmt::format("      {}: {{ {} }}\n", outcome, rules);
+    }
+    if (output.outcomes.empty()) text.replace(text.size() - 1, 1, " {}\n");
+    return text;
 }
 
 std::vector<std::string> compare_case(const TestCase& one, const TestOutput& output) {

@@ -24,6 +24,9 @@ TestOutput run_case(const Plan& plan, const TestCase& one, std::uint32_t lanes);
 /// What differs from what the case expects, a few lines each; empty: nothing.
 std::vector<std::string> compare_case(const TestCase& one, const TestOutput& output);
 
+/// What came out as a case of a test file expects it, indented as it stands there.
+std::string as_expectations(const TestOutput& output);
+
 /// A posting or dead letter as names and values that a case may expect.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 NamedValues values_of(const Posting& posting);

@@ -6,46 +6,16 @@
 #include <charconv>
 #include <cstdio>
 
+#include "cli/test_source.h"
 #include "pipeline/base/decimal.h"
 #include "pipeline/config/json.h"
 #include "pipeline/state/calendar.h"
 #include "pipeline/state/csv.h"
-#include "sources/decode/json_decoder.h"
-#include "sources/formats.h"
 
 namespace takt {
 namespace {
 
-/// A source whose events come from the test: as JSON, with the schema of the config.
-class TestSource final : public SourceType {
-  public:
-    explicit TestSource(const SourceType& type) : type_(type) {}
-
-    std::string_view name() const override { return type_.name(); }
-    std::string_view help() const override { return type_.help(); }
-    OptionDocs docs() const override { return type_.docs(); }
-    std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode&, const ConfigNode& section,
-                                    Mistakes& mistakes) const override {
-        const auto format = read_format(fmt::format("source '{}' ({})", source_name, name()), section,
-                                        EventFormat::Kind::flatbuffers, mistakes);
-        if (!format) return std::nullopt;
-        SourceDraft draft;
-        draft.schema = format->schema;
-        draft.make_decoder = [schema = format->schema](const Layout& layout,
-                                                       std::uint32_t source) -> std::shared_ptr<const Decoder> {
-            DecoderOptions options;
-            options.source = source;
-            return make_json_decoder(schema, layout, options).value();
-        };
-        draft.make = []() -> Result<std::unique_ptr<Source>> { return Error{"F640", "a test opens no source"}; };
-        return draft;
-    }
-
-  private:
-    const SourceType& type_;
-};
-
-const std::vector<std::string> kFileKeys = {"pipeline", "date", "zone", "source", "tables", "cases"};
+const std::vector<std::string> kFileKeys = {"pipeline", "date", "zone", "source", "headers", "tables", "cases"};
 const std::vector<std::string> kCaseKeys = {"name", "events", "close", "postings", "dead_letters", "outcomes"};
 const std::vector<std::string> kOutcomes = {"accepted", "duplicate", "filtered", "dead_letter"};
 
@@ -67,6 +37,27 @@ class TestReader {
         return overrides;
     }
 
+    /// The first lines of files, by source. `config` is the pipeline's.
+    TestHeaders read_headers(const ConfigNode& root, const ConfigNode& config) {
+        TestHeaders headers;
+        const ConfigNode* node = root.find("headers");
+        if (node == nullptr) return headers;
+        if (!expect(*node, ConfigNode::Kind::mapping, "'headers' maps sources to the first line of their files"))
+            return headers;
+        std::vector<std::string> known;
+        if (const ConfigNode* sources = config.find("sources")) {
+            for (const ConfigNode::Entry& source : sources->entries) known.push_back(source.key);
+        }
+        for (const ConfigNode::Entry& entry : node->entries) {
+            if (std::find(known.begin(), known.end(), entry.key) == known.end()) {
+                add_unknown_source(entry.key_place, entry.key, known);
+            } else if (expect(entry.value, ConfigNode::Kind::scalar, "a header is one line of text")) {
+                headers[entry.key] = entry.value.scalar;
+            }
+        }
+        return headers;
+    }
+
     void check_keys(const ConfigNode& node, const std::vector<std::string>& known, std::string_view what) {
         for (const ConfigNode::Entry& entry : node.entries) {
             if (std::find(known.begin(), known.end(), entry.key) != known.end()) continue;
@@ -75,8 +66,10 @@ class TestReader {
         }
     }
 
-    std::vector<TestCase> read_cases(const ConfigNode& root, const LoadedPipeline& pipeline) {
+    std::vector<TestCase> read_cases(const ConfigNode& root, const LoadedPipeline& pipeline,
+                                     const TestSources& sources) {
         pipeline_ = &pipeline;
+        sources_ = &sources;
         read_clock(root);
         if (const ConfigNode* source = root.find("source")) source_ = find_source(*source);
         std::vector<TestCase> cases;
@@ -202,9 +195,13 @@ class TestReader {
             if (source.name == node.scalar) return source.index;
             names.push_back(source.name);
         }
-        mistakes_.add(node.place, "C344", fmt::format("the pipeline has no source '{}'", node.scalar),
-                      did_you_mean(node.scalar, names));
+        add_unknown_source(node.place, node.scalar, names);
         return std::nullopt;
+    }
+
+    void add_unknown_source(const Place& place, const std::string& written, const std::vector<std::string>& known) {
+        mistakes_.add(place, "C344", fmt::format("the pipeline has no source '{}'", written),
+                      did_you_mean(written, known));
     }
 
     /// The field that says when an event happened; empty where the ingest time does.
@@ -221,6 +218,14 @@ class TestReader {
             return event;
         if (const ConfigNode* watermark = node.find("watermark"); watermark != nullptr && node.entries.size() == 1) {
             event.watermark = read_time(*watermark);
+            event.ends_epoch = true;
+            return event;
+        }
+        if (const ConfigNode* epoch = node.find("epoch"); epoch != nullptr && node.entries.size() == 1) {
+            if (epoch->scalar != "end") {
+                mistakes_.add(epoch->place, "C345", fmt::format("expected 'epoch: end', found {}", epoch->written()));
+            }
+            event.ends_epoch = true;
             return event;
         }
         event.source = source_.value_or(0);
@@ -237,6 +242,14 @@ class TestReader {
         event.time = clock;
         if (const ConfigNode* bytes = node.find("bytes"); bytes != nullptr && !has_field(event.source, "bytes")) {
             event.message = bytes->scalar;
+            event.is_bytes = true;
+            if (!sources_->reads_bytes(source_name)) {
+                mistakes_.add(bytes->place, "C346",
+                              fmt::format("the first line of the files of '{}' names the columns of these bytes, and "
+                                          "the test does not say it",
+                                          source_name),
+                              "write it under 'headers'");
+            }
             return event;
         }
         event.message = write_json(node, event, time_name);
@@ -255,6 +268,14 @@ class TestReader {
         const RecordSchema& schema = schema_of(event.source);
         Json json = Json::object();
         if (node.find("at") != nullptr && !time_name.empty()) json.set(time_name, format_timestamp(event.time));
+        for (const DelimitedColumn& column : sources_->constants(pipeline_->planned.plan->sources[event.source].name)) {
+            const RecordField* field = schema.find(column.field);
+            if (field == nullptr || node.find(column.field) != nullptr) continue;
+            ConfigNode constant;
+            constant.kind = ConfigNode::Kind::scalar;
+            constant.scalar = *column.constant;
+            json.set(column.field, value_as_json(constant, field->field.type));
+        }
         std::vector<std::string> known = {"at", "source", "bytes"};
         for (const RecordField& field : schema.fields) known.push_back(field.field.name);
         for (const ConfigNode::Entry& entry : node.entries) {
@@ -380,6 +401,7 @@ class TestReader {
 
     Mistakes& mistakes_;
     const LoadedPipeline* pipeline_ = nullptr;
+    const TestSources* sources_ = nullptr;
     std::shared_ptr<const TimeZone> zone_;             // shared with all users of the zone
     std::int32_t date_ = days_from_civil(2026, 1, 1);  // where the file says no date
     std::optional<std::uint32_t> source_;
@@ -408,20 +430,17 @@ std::optional<TestFile> load_test(const std::string& path) {
     reader.check_keys(root, kFileKeys, "a test file");
     const std::string config_path = resolve_path(*pipeline, pipeline->scalar);
     Mistakes of_config;  // load_pipeline shows them
-    const PlanOverrides overrides = reader.read_tables(root, read_config(config_path, of_config));
+    const ConfigNode config = read_config(config_path, of_config);
+    const PlanOverrides overrides = reader.read_tables(root, config);
+    const TestHeaders headers = reader.read_headers(root, config);
     if (show(mistakes)) return std::nullopt;
 
-    Catalog catalog = whole_catalog();
-    std::vector<TestSource> sources;
-    sources.reserve(catalog.sources.size());
-    for (const SourceType*& type : catalog.sources) {
-        sources.emplace_back(*type);
-        type = &sources.back();
-    }
+    const Catalog catalog = whole_catalog();
+    const TestSources sources(catalog, headers);
     TestFile file;
-    file.pipeline = load_pipeline(config_path, catalog, overrides);
+    file.pipeline = load_pipeline(config_path, sources.catalog(), overrides);
     if (!file.pipeline) return std::nullopt;
-    file.cases = reader.read_cases(root, *file.pipeline);
+    file.cases = reader.read_cases(root, *file.pipeline, sources);
     if (show(mistakes)) return std::nullopt;
     return file;
 }

@@ -17,8 +17,10 @@ namespace takt {
 struct TestEvent {
     std::uint32_t source = 0;            ///< index in the plan
     std::string message;                 ///< a JSON object, or the bytes that the case wrote
+    bool is_bytes = false;               ///< the latter
     Timestamp time = 0;                  ///< of the virtual clock: the message's ingest time
-    std::optional<Timestamp> watermark;  ///< no message: the epoch ends and the watermark moves here
+    bool ends_epoch = false;             ///< no message: what came before is one epoch
+    std::optional<Timestamp> watermark;  ///< where it moves then; else as the sources say
 };
 
 /// Fields of a posting or dead letter that a case expects, as written.
@@ -46,8 +48,8 @@ struct TestFile {
     std::vector<TestCase> cases;
 };
 
-/// Reads a test file (docs/reference/cli.md has its form) and plans its pipeline; events will be read as JSON whatever
-/// the format of their source. Nothing after mistakes, which are shown on stderr.
+/// Reads a test file (docs/reference/cli.md has its form) and plans its pipeline. Nothing after mistakes, which are
+/// shown on stderr.
 std::optional<TestFile> load_test(const std::string& path);
 
 }  // namespace takt

@@ -153,6 +153,14 @@ class ConnectorType final : public SourceType {
 
 }  // namespace
 
+EventFormat::Kind usual_format(std::string_view connector, const ConfigNode& options) {
+    if (connector != "file") return Kind::flatbuffers;
+    FileSource::Options read;
+    Mistakes ignored;  // who plans the source reports them
+    FileSource::options().read(options, "", read, ignored);
+    return fallback_format(read);
+}
+
 const std::vector<const SourceType*>& source_catalog() {
     static const ConnectorType<JetStreamSource> jetstream("jetstream",
                                                           "a NATS JetStream stream, from the first or any message on");

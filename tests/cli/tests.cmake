@@ -1,3 +1,5 @@
 # The takt binary as its users start it.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME cli/shipped_pipelines
+         COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/shipped_pipelines_test.py $<TARGET_FILE:takt>)
 add_test(NAME cli/verbs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/verbs_test.py $<TARGET_FILE:takt>)

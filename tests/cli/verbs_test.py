@@ -212,6 +212,84 @@ class Verbs(unittest.TestCase):
             self.assertEqual(bad.returncode, 1, bad.stdout + bad.stderr)
             self.assertIn(says, bad.stdout)
 
+    def test_test_reads_bytes_as_the_source_does(self):
+        config = pathlib.Path(self.config).read_text(encoding="utf-8").replace(
+            f"schema: {ROOT}/schemas/event.bfbs", """format:
+      csv:
+        fields:
+          event_id: { type: string, column: id, required: true }
+          kind: { type: string, column: what }
+          event_time: { type: timestamp, column: at, format: "%d.%m.%Y %H:%M", zone: Europe/Berlin, required: true }
+          material: { type: string, constant: PUMP }
+          quantity: { type: decimal(3), column: pieces }""")
+        self.write("csv.yaml", config)
+        text = """
+pipeline: csv.yaml
+date: 2026-05-12
+headers: { floor: "at,what,id,pieces" }
+cases:
+  - name: lines and mappings
+    events:
+      - bytes: "12.05.2026 08:10,produced,a,1.5"
+      - { at: 06:20, kind: produced, event_id: b, quantity: 2 }
+      - bytes: "12.05.2026 08:30,reading,c,"
+      - bytes: "2026-05-12 08:30,produced,d,1"
+    postings: [{ type: receipt, material: PUMP, quantity: 3.5, events: 2, window_start: 2026-05-12T06:00:00Z }]
+    dead_letters: [{ reason: DECODE, sequence: 4 }]
+    outcomes: { accepted: 2, filtered: { telemetry: 1 }, dead_letter: 1 }
+"""
+        good = takt("test", self.write("good.yaml", text))
+        self.assertEqual(good.returncode, 0, good.stdout + good.stderr)
+        for before, after, says in (
+                ('headers: { floor: "at,what,id,pieces" }', "", "C346"),
+                ("{ floor:", "{ flor:", "did you mean 'floor'?"),
+                ("at,what,id,pieces", "at,what,id", "C315")):
+            self.assertIn(before, text)
+            bad = takt("test", self.write("bad.yaml", text.replace(before, after)))
+            self.assertEqual(bad.returncode, 2, bad.stdout + bad.stderr)
+            self.assertIn(says, bad.stderr)
+
+    def test_an_epoch_ends_with_the_watermark_that_the_source_has(self):
+        text = """
+pipeline: small.yaml
+date: 2026-05-12
+tables: { prices: [{ material: PUMP, price: "2.50" }] }
+cases:
+  - name: two epochs
+    events:
+      - { at: 06:00, kind: produced, event_id: a, material: PUMP, quantity: 1 }
+      - { at: 07:01, kind: reading, event_id: b }
+      - { epoch: end }                     # 1 min out of order: the watermark is 07:00
+      - { at: 06:59, kind: produced, event_id: c, material: PUMP, quantity: 1 }
+    postings: [{ revision: 1, quantity: 1 }, { revision: 2, quantity: 1 }]
+"""
+        good = takt("test", self.write("good.yaml", text))
+        self.assertEqual(good.returncode, 0, good.stdout + good.stderr)
+        one_epoch = takt("test", self.write("bad.yaml", text.replace("07:01", "07:00")))
+        self.assertIn("quantity is '2', expected '1'", one_epoch.stdout)
+        wrong = takt("test", self.write("bad.yaml", text.replace("epoch: end", "epoch: and")))
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("C345", wrong.stderr)
+
+    def test_test_shows_what_a_case_may_expect(self):
+        cases = TEST_FILE[:TEST_FILE.index("    postings:")]
+        shown = takt("test", "--show", self.write("open.yaml", cases))
+        self.assertEqual(shown.returncode, 1, shown.stderr)
+        expected = shown.stdout[shown.stdout.index("\n    postings:") + 1:]
+        expected = expected[:expected.rindex("\n", 0, -1) + 1]  # without the count of cases
+        closed = takt("test", self.write("closed.yaml", cases + expected))
+        self.assertEqual(closed.returncode, 0, expected + closed.stdout + closed.stderr)
+        again = takt("test", self.write("other.yaml", cases + expected.replace("duplicate: 1", "duplicate: 2")))
+        self.assertIn("outcome duplicate: 1, expected 2", again.stdout)
+
+    def test_test_runs_the_cases_that_are_asked_for(self):
+        path = self.write("two.yaml", TEST_FILE + "  - { name: nothing happens, events: [] }\n")
+        only = takt("test", "--case", "happens", path)
+        self.assertEqual((only.returncode, only.stdout), (0, f"ok      nothing happens\n{path}: 1 of 2 cases, 0 failed\n"))
+        none = takt("test", "--case", "no such", path)
+        self.assertEqual(none.returncode, 2)
+        self.assertIn("no case of", none.stderr)
+
     def test_test_refuses_what_it_does_not_know(self):
         for before, after, says in (
                 ("material: PUMP, quantity: 3", "materal: PUMP, quantity: 3", "did you mean 'material'?"),
