@@ -134,6 +134,18 @@ std::string describe_sink(const EngineStatus& status, const SinkStatus& sink) {
     return text;
 }
 
+/// Only what is wrong with it; empty: nothing.
+std::string describe_table(const TableStatus& table) {
+    std::string text;
+    if (table.state != TableStatus::State::current) text = std::string(to_string(table.state));
+    if (table.refused > 0) {
+        text += fmt::format("{}{} refused, the last one: {}", text.empty() ? "" : ", ", group_digits(table.refused),
+                            table.last_refusal);
+    }
+    if (!table.last_error.empty()) text += (text.empty() ? "" : "; ") + table.last_error;
+    return text;
+}
+
 std::string audit_of(const EngineStatus& status) {
     std::uint64_t total = 0;
     std::string terms;
@@ -196,6 +208,9 @@ std::vector<std::string> render_live(const EngineStatus& now, const EngineStatus
         lines.push_back(fmt::format("{}{}, {} dropped; {}", label(source.name), to_string(source.state),
                                     group_digits(source.dropped), source.last_error));
     }
+    for (const TableStatus& table : now.tables) {
+        if (const std::string says = describe_table(table); !says.empty()) lines.push_back(label(table.name) + says);
+    }
     for (const SinkStatus& sink : now.sinks) lines.push_back(label(sink.name) + describe_sink(now, sink));
     lines.push_back(label("audit") + audit_of(now));
     for (std::string& line : lines) line = cut_to(std::move(line), width);
@@ -214,6 +229,10 @@ std::string render_plain(const EngineStatus& now, const EngineStatus& before) {
         group_digits(postings.count), group_digits(postings.revisions), static_cast<double>(now.lag) / 1e9);
     for (const SourceStatus& source : now.sources) {
         if (!source.last_error.empty()) line += fmt::format("; {}: {}", source.name, source.last_error);
+    }
+    for (const TableStatus& table : now.tables) {
+        if (const std::string says = describe_table(table); !says.empty())
+            line += fmt::format("; {}: {}", table.name, says);
     }
     for (const SinkStatus& sink : now.sinks) {
         if (!sink.last_error.empty()) line += fmt::format("; {}: {}", sink.name, sink.last_error);
@@ -258,6 +277,12 @@ std::string render_summary(const EngineStatus& status) {
     text += "\nsinks\n";
     for (const SinkStatus& sink : status.sinks) {
         text += fmt::format("  {:<12}{} ({})\n", sink.name, describe_sink(status, sink), sink.description);
+    }
+    if (!status.tables.empty()) text += "\ntables\n";
+    for (const TableStatus& table : status.tables) {
+        const std::string wrong = describe_table(table);
+        text += fmt::format("  {:<12}{} rows, revision {}{}{} ({})\n", table.name, group_digits(table.rows),
+                            table.revision, wrong.empty() ? "" : "; ", wrong, table.description);
     }
     for (const SourceStatus& source : status.sources) {
         if (source.dropped > 0) {

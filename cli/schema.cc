@@ -61,7 +61,8 @@ Json pipeline_schema() {
     parts.engine_section = sections.engine;
     parts.step_section = {from_doc()};
     parts.posting_section.push_back(from_doc());
-    parts.fragments.emplace_back("tables", named(table_option_docs()));
+    parts.tables = docs_of(catalog.tables);
+    parts.table_section = table_option_docs();
     parts.fragments.emplace_back("calendars",
                                  named({text_doc("csv", "file with the key's column, `shift`, `start`, `end`"),
                                         text_doc("key", "column that tells whose shifts they are")}));

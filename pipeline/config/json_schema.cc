@@ -16,9 +16,10 @@ Json names_to(Json schema) {
     return json;
 }
 
-/// A source or sink: the section's own options, and exactly one connector's key.
+/// A source, sink or table: the section's own options, and one connector's key, which must be there where it is
+/// `required`.
 Json connector_section(const std::vector<KindDocs>& kinds, const std::string& prefix, const OptionDocs& section,
-                       Json& definitions) {
+                       bool required, Json& definitions) {
     std::vector<std::string> names;
     Json ways = Json::array();
     for (const KindDocs& kind : kinds) {
@@ -37,7 +38,7 @@ Json connector_section(const std::vector<KindDocs>& kinds, const std::string& pr
     Json both = Json::array();
     Json connectors = Json::object();
     connectors.set("type", "object").set("properties", std::move(properties));
-    if (!ways.empty()) connectors.set("oneOf", std::move(ways));
+    if (required && !ways.empty()) connectors.set("oneOf", std::move(ways));
     both.push(std::move(connectors)).push(std::move(json));
     Json result = Json::object();
     result.set("allOf", std::move(both));
@@ -76,11 +77,14 @@ Json config_schema(const SchemaParts& parts) {
     Json properties = Json::object();
     properties.set("pipeline", std::move(name)).set("include", std::move(include));
     properties.set("engine", option_schema(parts.engine_section));
-    properties.set("sources", names_to(connector_section(parts.sources, "source.", parts.source_section, definitions)));
+    properties.set("sources",
+                   names_to(connector_section(parts.sources, "source.", parts.source_section, true, definitions)));
+    properties.set("tables",
+                   names_to(connector_section(parts.tables, "table.", parts.table_section, false, definitions)));
     for (const auto& [key, schema] : parts.fragments) properties.set(key, schema);
     properties.set("steps", steps(parts, definitions));
     properties.set("postings", names_to(option_schema(parts.posting_section)));
-    properties.set("sinks", names_to(connector_section(parts.sinks, "sink.", parts.sink_section, definitions)));
+    properties.set("sinks", names_to(connector_section(parts.sinks, "sink.", parts.sink_section, true, definitions)));
     Json json = Json::object();
     json.set("$schema", "https://json-schema.org/draft/2020-12/schema")
         .set("title", "takt pipeline")

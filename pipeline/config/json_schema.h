@@ -20,12 +20,14 @@ struct SchemaParts {
     std::vector<KindDocs> sources;
     std::vector<KindDocs> steps;
     std::vector<KindDocs> sinks;
-    OptionDocs source_section;  ///< options of every source, beside its connector's key
-    OptionDocs step_section;    ///< of every step, beside its operator's own: `from`
+    std::vector<KindDocs> tables;  ///< the live ones; a table may have none of them
+    OptionDocs source_section;     ///< options of every source, beside its connector's key
+    OptionDocs step_section;       ///< of every step, beside its operator's own: `from`
     OptionDocs sink_section;
+    OptionDocs table_section;
     OptionDocs posting_section;
     OptionDocs engine_section;
-    /// More top-level properties ("tables", "calendars"): name and JSON Schema.
+    /// More top-level properties ("calendars"): name and JSON Schema.
     std::vector<std::pair<std::string, Json>> fragments;
 };
 

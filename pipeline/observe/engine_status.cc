@@ -45,4 +45,16 @@ std::string_view to_string(SourceStatus::State state) {
     check_failed("unknown state", __FILE__, __LINE__);
 }
 
+std::string_view to_string(TableStatus::State state) {
+    switch (state) {
+        case TableStatus::State::loading:
+            return "loading";
+        case TableStatus::State::current:
+            return "current";
+        case TableStatus::State::stale:
+            return "stale";
+    }
+    check_failed("unknown state", __FILE__, __LINE__);
+}
+
 }  // namespace takt

@@ -54,6 +54,26 @@ struct SinkStatus {
     std::string last_error;  ///< empty when all is well
 };
 
+/// A table that follows its origin while the pipeline runs.
+struct TableStatus {
+    enum class State : std::uint8_t {
+        loading,  ///< its first content is not there yet; sources wait for it
+        current,  ///< what its origin told is here
+        stale,    ///< its origin cannot be reached, or is read again: the last content stands
+    };
+    std::string name;
+    std::string description;
+    State state = State::loading;
+    Timestamp since = 0;         ///< monotonic: when it came into this state
+    std::uint64_t rows = 0;      ///< that steps find
+    std::uint64_t revision = 0;  ///< of the last change that they find
+    std::uint64_t changes = 0;   ///< that took effect, the first content included
+    std::uint64_t refused = 0;   ///< values that are no rows of the table; what stood before them holds
+    std::uint64_t retries = 0;   ///< attempts to open it that failed and were repeated
+    std::string last_refusal;
+    std::string last_error;  ///< empty when all is well
+};
+
 struct StateStatus {
     std::string step;
     std::uint64_t entries = 0;
@@ -98,10 +118,12 @@ struct EngineStatus {
 
     std::vector<SourceStatus> sources;
     std::vector<SinkStatus> sinks;
+    std::vector<TableStatus> tables;  ///< only those that change while the pipeline runs
     std::vector<StateStatus> states;
 };
 
 std::string_view to_string(EngineStatus::Phase phase);
 std::string_view to_string(SourceStatus::State state);
+std::string_view to_string(TableStatus::State state);
 
 }  // namespace takt

@@ -27,6 +27,16 @@ std::string complaint(const SourceStatus& source, Timestamp now, Duration limit)
     return {};
 }
 
+/// What is wrong with a table by itself; empty: nothing.
+std::string complaint(const TableStatus& table, Timestamp now, Duration limit) {
+    const Duration age = now - table.since;
+    if (table.state == TableStatus::State::current || age <= limit) return {};
+    return with_error(fmt::format("table {} {} for {} s", table.name,
+                                  table.state == TableStatus::State::loading ? "has not been loaded" : "has been stale",
+                                  age / kSecond),
+                      table.last_error);
+}
+
 std::string what_waits(const EngineStatus& status) {
     for (const SourceStatus& source : status.sources) {
         if (source.queued_messages > 0)
@@ -44,6 +54,9 @@ Health judge_health(const EngineStatus& status, Duration limit) {
     if (status.phase == EngineStatus::Phase::stopped) return {false, "stopped"};
     for (const SourceStatus& source : status.sources) {
         if (std::string reason = complaint(source, status.now, limit); !reason.empty()) return {false, reason};
+    }
+    for (const TableStatus& table : status.tables) {
+        if (std::string reason = complaint(table, status.now, limit); !reason.empty()) return {false, reason};
     }
     for (const SinkStatus& sink : status.sinks) {
         const Duration age = status.now - std::max(sink.waiting_since, status.started);

@@ -120,6 +120,22 @@ void add_edges(Exposition& out, const EngineStatus& status) {
     for (const SourceStatus& source : status.sources) out.counter(source.dropped, {{"source", source.name}});
     out.family("takt_source_retries_total", "Attempts to open a source that failed and were repeated.", kCounter);
     for (const SourceStatus& source : status.sources) out.counter(source.retries, {{"source", source.name}});
+    out.family("takt_table_rows", "Rows of a live table that steps find.", kGauge);
+    for (const TableStatus& table : status.tables) out.gauge(table.rows, {{"table", table.name}});
+    out.family("takt_table_revision", "Revision of the last change to a live table that steps find.", kGauge);
+    for (const TableStatus& table : status.tables) out.gauge(table.revision, {{"table", table.name}});
+    out.family("takt_table_changes_total", "Changes to a live table that took effect, its first content included.",
+               kCounter);
+    for (const TableStatus& table : status.tables) out.counter(table.changes, {{"table", table.name}});
+    out.family("takt_table_refused_total", "Values that are no rows of a live table; what stood before them holds.",
+               kCounter);
+    for (const TableStatus& table : status.tables) out.counter(table.refused, {{"table", table.name}});
+    out.family("takt_table_stale_seconds", "How long a live table has been without its origin; 0 when it is not.",
+               kGauge);
+    for (const TableStatus& table : status.tables) {
+        const bool current = table.state == TableStatus::State::current;
+        out.gauge(current ? 0.0 : seconds(status.now - table.since), {{"table", table.name}});
+    }
     out.family("takt_sink_deliveries_total", "Postings by the sink's answer.", kCounter);
     for (const SinkStatus& sink : status.sinks) {
         out.counter(sink.accepted, {{"sink", sink.name}, {"state", "accepted"}});

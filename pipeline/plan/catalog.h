@@ -13,6 +13,7 @@
 #include "pipeline/plan/decoder.h"
 #include "pipeline/plan/sink.h"
 #include "pipeline/plan/source.h"
+#include "pipeline/plan/table_feed.h"
 
 namespace takt {
 
@@ -64,11 +65,24 @@ class SinkType {
                                      const std::string& pipeline, Mistakes& mistakes) const = 0;
 };
 
+/// Where the rows of a live table come from.
+class TableType {
+  public:
+    virtual ~TableType() = default;
+    virtual std::string_view name() const = 0;
+    virtual std::string_view help() const = 0;
+    virtual OptionDocs docs() const = 0;
+    using Make = std::function<Result<std::unique_ptr<TableFeed>>()>;
+    /// Nothing on mistakes.
+    virtual std::optional<Make> plan(const ConfigNode& options, const TableSpec& spec, Mistakes& mistakes) const = 0;
+};
+
 /// Everything that a config may name.
 struct Catalog {
     std::vector<const OperatorType*> operators;
     std::vector<const SourceType*> sources;
     std::vector<const SinkType*> sinks;
+    std::vector<const TableType*> tables = {};
 };
 
 /// A path of a config: relative ones start at the folder of the file that names them.

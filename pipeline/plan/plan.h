@@ -12,6 +12,7 @@
 #include "pipeline/plan/row_operator.h"
 #include "pipeline/plan/sink.h"
 #include "pipeline/plan/source.h"
+#include "pipeline/plan/table_feed.h"
 
 namespace takt {
 
@@ -71,13 +72,29 @@ struct SinkPlan {
     std::function<Result<std::unique_ptr<Sink>>()> make;
 };
 
-/// A pipeline ready to run: immutable.
+/// What a table holds now. Steps read it through this handle; `current` is replaced only while no batch is in flight.
+struct TableHandle {
+    std::string name;
+    std::shared_ptr<const TemporalTable> current;  ///< shared with whoever made it, until the next one
+};
+
+/// A table that follows its origin while the pipeline runs; empty until then.
+struct TablePlan {
+    std::string name;
+    std::string connector;
+    std::shared_ptr<TableHandle> handle;  ///< shared with the steps that look it up
+    /// Makes the connector; called by `run`, not by `check`.
+    std::function<Result<std::unique_ptr<TableFeed>>()> make;
+};
+
+/// A pipeline ready to run: immutable, but for what its tables hold.
 struct Plan {
     std::string pipeline;
     std::string config_hash;
     std::vector<std::unique_ptr<Segment>> segments;  ///< in topological order
     std::vector<SourcePlan> sources;
     std::vector<SinkPlan> sinks;
+    std::vector<TablePlan> tables;  ///< the live ones, in the order of the config
     OutcomeTable outcomes;
 
     // What the file says of the engine.

@@ -329,8 +329,12 @@ class Pass final : public PlanContext {
     void read_tables() {
         if (const ConfigNode* section = config_.find("tables")) {
             for (const ConfigNode::Entry& entry : section->entries) {
-                auto built = build_table(entry.key, entry.value, overrides_, mistakes_);
-                if (built) tables_.emplace(entry.key, std::move(built));
+                auto built = build_table(entry.key, entry.value, catalog_.tables, overrides_, mistakes_);
+                if (!built) continue;
+                tables_.emplace(entry.key, built->handle);
+                if (built->live == nullptr) continue;
+                plan_->tables.push_back(
+                    {entry.key, std::string(built->live->name()), built->handle, std::move(built->make)});
             }
         }
         if (const ConfigNode* section = config_.find("calendars")) {

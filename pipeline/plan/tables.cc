@@ -4,7 +4,6 @@
 
 #include <charconv>
 
-#include "pipeline/plan/catalog.h"
 #include "pipeline/plan/planner.h"
 
 namespace takt {
@@ -130,6 +129,21 @@ Result<CsvTable> read_rows(const std::string& name, const ConfigNode& node, cons
     return read_csv(resolve_path(*node.find("csv"), csv));
 }
 
+/// The table of these rows. Null on mistakes, which are reported at `at`.
+std::shared_ptr<const TemporalTable> make_table(TableSpec spec, const Result<CsvTable>& rows, const ConfigNode& at,
+                                                Mistakes& mistakes) {
+    const auto refuse = [&](const Error& error) {
+        mistakes.add(at.place, error.code, error.message);
+        return nullptr;
+    };
+    if (!rows) return refuse(rows.error());
+    TableBuilder builder(std::move(spec));
+    if (const Status added = builder.add(*rows); !added) return refuse(added.error());
+    auto built = builder.build();
+    if (!built) return refuse(built.error());
+    return std::move(built).value();
+}
+
 }  // namespace
 
 OptionDocs table_option_docs() {
@@ -153,43 +167,55 @@ std::optional<Type> parse_type_name(std::string_view text) {
     return Type::decimal(scale);
 }
 
-std::shared_ptr<TableHandle> build_table(const std::string& name, const ConfigNode& node,
-                                         const PlanOverrides& overrides, Mistakes& mistakes) {
+std::optional<BuiltTable> build_table(const std::string& name, const ConfigNode& node,
+                                      const std::vector<const TableType*>& types, const PlanOverrides& overrides,
+                                      Mistakes& mistakes) {
     const std::string what = fmt::format("table '{}'", name);
+    std::vector<std::string> live_names;
+    for (const TableType* type : types) live_names.emplace_back(type->name());
     TableOptions options;
-    if (!TableOptions::options().read(node, what, options, mistakes)) return nullptr;
+    if (!TableOptions::options().read(node, what, options, mistakes, live_names)) return std::nullopt;
     TableSpec spec;
     spec.name = name;
-    if (!read_spec(options, node, what, spec, mistakes)) return nullptr;
-    const bool has_rows = node.find("rows") != nullptr;
-    if (has_rows == !options.csv.empty() && overrides.tables.count(name) == 0) {
-        mistakes.add(node.place, "C127", fmt::format("{} must say where its rows are: either 'csv' or 'rows'", what));
-        return nullptr;
+    if (!read_spec(options, node, what, spec, mistakes)) return std::nullopt;
+
+    // What stands in the config is checked even where a test brings rows of its own.
+    BuiltTable built;
+    int origins = (node.find("csv") != nullptr ? 1 : 0) + (node.find("rows") != nullptr ? 1 : 0);
+    for (const TableType* type : types) {
+        const ConfigNode* live_options = node.find(type->name());
+        if (live_options == nullptr) continue;
+        ++origins;
+        built.live = type;
+        auto make = type->plan(*live_options, spec, mistakes);
+        if (!make) return std::nullopt;
+        built.make = std::move(*make);
     }
-    const bool inline_rows = has_rows && overrides.tables.count(name) == 0;
-    auto rows = inline_rows ? parse_csv(node.place.file->path, rows_as_csv(options.rows, spec, what, mistakes))
-                            : read_rows(name, node, options.csv, overrides);
-    const ConfigNode* at = node.find(inline_rows ? "rows" : "csv");
-    if (at == nullptr) at = &node;
-    if (!rows) {
-        mistakes.add(at->place, rows.error().code, rows.error().message);
-        return nullptr;
+    if (origins != 1) {
+        std::vector<std::string> known = {"csv", "rows"};
+        known.insert(known.end(), live_names.begin(), live_names.end());
+        mistakes.add(node.place, "C127",
+                     fmt::format("{} must say where its rows are, by one of {}", what, fmt::join(known, ", ")));
+        return std::nullopt;
     }
-    TableBuilder builder(std::move(spec));
-    const Status added = builder.add(*rows);
-    if (!added) {
-        mistakes.add(at->place, added.error().code, added.error().message);
-        return nullptr;
+
+    built.handle = std::make_shared<TableHandle>();  // shared by the steps that look it up
+    built.handle->name = name;
+    const ConfigNode* written = node.find("rows");
+    if (overrides.tables.count(name) > 0) {
+        built.live = nullptr;
+        built.handle->current = make_table(std::move(spec), read_rows(name, node, {}, overrides), node, mistakes);
+    } else if (built.live != nullptr) {
+        built.handle->current = TableBuilder(std::move(spec)).build().value();
+    } else if (written != nullptr) {
+        const std::string text = rows_as_csv(options.rows, spec, what, mistakes);
+        built.handle->current = make_table(std::move(spec), parse_csv(node.place.file->path, text), *written, mistakes);
+    } else {
+        built.handle->current =
+            make_table(std::move(spec), read_rows(name, node, options.csv, overrides), *node.find("csv"), mistakes);
     }
-    auto built = builder.build();
-    if (!built) {
-        mistakes.add(at->place, built.error().code, built.error().message);
-        return nullptr;
-    }
-    auto handle = std::make_shared<TableHandle>();
-    handle->name = name;
-    handle->current = std::move(built).value();
-    return handle;
+    if (built.handle->current == nullptr) return std::nullopt;
+    return built;
 }
 
 std::shared_ptr<const ShiftCalendar> build_calendar(const std::string& name, const ConfigNode& node,

@@ -238,10 +238,15 @@ void Core::Impl::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> 
 }
 
 void Core::Impl::cut(CutOptions cut) {
+    std::vector<std::pair<std::uint32_t, std::shared_ptr<const TemporalTable>>> tables;
+    for (const TableVersion& version : cut.tables) tables.emplace_back(version.table, version.content);
     Chunk& chunk = next_chunk(0);
     chunk.marker = true;
     chunk.cut = std::move(cut);
     submit(chunk);
+    if (tables.empty()) return;
+    drain();
+    for (auto& [table, content] : tables) plan_.tables[table].handle->current = std::move(content);
 }
 
 void Core::Impl::drain() {

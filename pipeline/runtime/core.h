@@ -48,7 +48,7 @@ class Core {
     /// Takes messages of the source, in order. Blocks while all credits are used; nothing is ever dropped.
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     /// Ends the epoch: the watermark moves, timers fire. Returns before on_epoch is called when there are several
-    /// threads.
+    /// threads. New versions of tables take effect when the epoch is through: then it waits for that.
     void cut(CutOptions cut);
     /// Returns when everything that was fed and cut is through.
     void drain();

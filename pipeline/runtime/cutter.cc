@@ -26,10 +26,11 @@ bool adds(const std::vector<std::uint32_t>& now, const std::vector<std::uint32_t
 
 }  // namespace
 
-Cutter::Cutter(const Plan& plan, const Readers& readers, Clock& clock, Core& core,
+Cutter::Cutter(const Plan& plan, const Readers& readers, const Tables& tables, Clock& clock, Core& core,
                std::function<void(Timestamp)> on_cut)
     : plan_(plan),
       readers_(readers),
+      tables_(tables),
       clock_(clock),
       core_(core),
       on_cut_(std::move(on_cut)),
@@ -100,8 +101,14 @@ bool Cutter::cut_if_due() {
     find_idle(now, options);
     const bool due = messages_ > 0 && (full() || now - *first_message_ >= plan_.epoch);
     // With messages in hand the news can wait until their epoch is due.
-    const bool news = messages_ == 0 && (adds(options.idle, last_cut_.idle) || adds(options.ended, last_cut_.ended));
+    const bool changed =
+        std::any_of(tables_.begin(), tables_.end(), [](const auto& table) { return table->view().waiting; });
+    const bool news =
+        messages_ == 0 && (changed || adds(options.idle, last_cut_.idle) || adds(options.ended, last_cut_.ended));
     if (!due && !news) return false;
+    for (const auto& table : tables_) {
+        if (auto version = table->take()) options.tables.push_back(std::move(*version));
+    }
     cut(std::move(options));
     return true;
 }
@@ -119,7 +126,8 @@ void Cutter::cut(CutOptions options) {
         for (auto& block : held_[source]) core_.feed(source, std::move(block));
         held_[source].clear();
     }
-    last_cut_ = options;
+    last_cut_.idle = options.idle;
+    last_cut_.ended = options.ended;
     core_.cut(std::move(options));
     messages_ = 0;
     bytes_ = 0;

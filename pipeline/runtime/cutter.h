@@ -9,6 +9,7 @@
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/core.h"
 #include "pipeline/runtime/source_reader.h"
+#include "pipeline/runtime/table_reader.h"
 
 namespace takt {
 
@@ -19,14 +20,17 @@ namespace takt {
 class Cutter {
   public:
     using Readers = std::vector<std::unique_ptr<SourceReader>>;
+    using Tables = std::vector<std::unique_ptr<TableReader>>;
     /// `on_cut`: before each cut, with the monotonic time of the epoch's first message (or of the cut, where it has
     /// none).
-    Cutter(const Plan& plan, const Readers& readers, Clock& clock, Core& core, std::function<void(Timestamp)> on_cut);
+    Cutter(const Plan& plan, const Readers& readers, const Tables& tables, Clock& clock, Core& core,
+           std::function<void(Timestamp)> on_cut);
 
     /// Takes what is queued, at most to the end of this epoch. False: there was nothing. Blocks while the core has no
     /// credit.
     bool take();
-    /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move.
+    /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, or when a
+    /// table has changed.
     bool cut_if_due();
     /// Ends the run's last epoch. `flush`: bounded input is at its end, all windows close.
     void cut_last(bool flush);
@@ -44,6 +48,7 @@ class Cutter {
 
     const Plan& plan_;
     const Readers& readers_;
+    const Tables& tables_;
     Clock& clock_;
     Core& core_;
     const std::function<void(Timestamp)> on_cut_;

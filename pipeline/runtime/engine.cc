@@ -15,6 +15,7 @@
 #include "pipeline/runtime/cutter.h"
 #include "pipeline/runtime/sink_writer.h"
 #include "pipeline/runtime/source_reader.h"
+#include "pipeline/runtime/table_reader.h"
 
 namespace takt {
 namespace {
@@ -43,6 +44,7 @@ class Engine::Impl {
     enum class Next : std::uint8_t { go_on, stop, end, abort };
 
     Status start();
+    Status load_tables();
     Next next_step();
     void cut_epochs();
     void wait_for_input();
@@ -55,6 +57,7 @@ class Engine::Impl {
     const Plan& plan_;
     const Options options_;
     std::vector<std::unique_ptr<SourceReader>> readers_;
+    std::vector<std::unique_ptr<TableReader>> tables_;
     std::vector<std::unique_ptr<SinkWriter>> writers_;
 
     mutable std::mutex mutex_;
@@ -80,7 +83,7 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
       outcomes_(plan.outcomes.size()),
       cuts_(plan.sources.size()),
       core_(plan, core_options(plan, options), [this](EpochResult&& result) { release(std::move(result)); }),
-      cutter_(plan, readers_, *options.clock, core_, [this](Timestamp first_message) {
+      cutter_(plan, readers_, tables_, *options.clock, core_, [this](Timestamp first_message) {
           std::lock_guard lock(mutex_);
           epoch_starts_.push_back(first_message);
       }) {
@@ -90,6 +93,11 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
     for (const SourcePlan& source : plan.sources) {
         readers_.push_back(std::make_unique<SourceReader>(
             source, SourceReader::Options{options.read, options.source_queue_bytes, options.retry, options.clock},
+            [this] { ring(); }));
+    }
+    for (std::uint32_t i = 0; i < plan.tables.size(); ++i) {
+        tables_.push_back(std::make_unique<TableReader>(
+            plan.tables[i], i, TableReader::Options{.retry = options.retry, .clock = options.clock},
             [this] { ring(); }));
     }
     for (const SinkPlan& sink : plan.sinks) {
@@ -118,9 +126,36 @@ Status Engine::Impl::start() {
     for (auto& writer : writers_) {
         if (Status started = writer->start(); !started) return started;
     }
+    for (auto& table : tables_) {
+        if (Status started = table->start(); !started) return started;
+    }
+    if (Status loaded = load_tables(); !loaded) return loaded;
+    {
+        std::lock_guard lock(mutex_);
+        if (stops_ > 0) return {};
+    }
     for (auto& reader : readers_) {
         if (Status started = reader->start(); !started) return started;
     }
+    return {};
+}
+
+/// Waits for the first content of every live table, or for a stop, and puts it in place: no event comes before.
+Status Engine::Impl::load_tables() {
+    bool loaded = false;
+    while (!loaded) {
+        loaded = true;
+        for (const auto& table : tables_) {
+            const TableReader::View view = table->view();
+            if (view.error) return *view.error;
+            loaded = loaded && view.loaded;
+        }
+        std::unique_lock lock(mutex_);
+        if (stops_ > 0 || aborted_) return {};
+        if (!loaded) bell_.wait(lock, [this] { return rung_; });
+        rung_ = false;
+    }
+    cutter_.cut_if_due();
     return {};
 }
 
@@ -133,6 +168,7 @@ Status Engine::Impl::run() {
         fail(started.error());
     }
     for (auto& reader : readers_) reader->stop();
+    for (auto& table : tables_) table->stop();
     core_.drain();
     for (auto& writer : writers_) writer->finish();
     std::unique_lock lock(mutex_);
@@ -193,6 +229,13 @@ Engine::Impl::Next Engine::Impl::next_step() {
         std::lock_guard lock(mutex_);
         if (aborted_) return Next::abort;
         if (stops_ > 0) return Next::stop;
+    }
+    for (const auto& table : tables_) {
+        if (const auto error = table->view().error) {
+            std::lock_guard lock(mutex_);
+            if (!error_) error_ = error;
+            return Next::stop;
+        }
     }
     bool ended = true;
     for (const auto& reader : readers_) {
@@ -283,6 +326,7 @@ EngineStatus Engine::Impl::status() const {
         waits = waits || source.queued_messages > 0 || source.pending > 0;
     }
     for (const auto& writer : writers_) status.sinks.push_back(writer->status());
+    for (const auto& table : tables_) status.tables.push_back(table->status());
     std::map<std::tuple<std::string, std::string, std::string>, std::uint64_t> by_rule;
     for (std::size_t code = 0; code < outcomes_.size(); ++code) {
         const Outcome& outcome = plan_.outcomes.at(static_cast<OutcomeCode>(code));

@@ -1,13 +1,23 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "pipeline/plan/posting.h"
+#include "pipeline/plan/table_feed.h"
 
 namespace takt {
+
+/// A control input: changes to one table that take effect together, at a cut. What the table held before and the
+/// changes give `content`, so a journal needs only the changes.
+struct TableVersion {
+    std::uint32_t table = 0;                       ///< index into Plan::tables
+    std::vector<TableChange> changes = {};         ///< in order; what was refused is not among them
+    std::shared_ptr<const TemporalTable> content;  ///< shared with the steps, from this cut on until the next version
+};
 
 /// How an epoch ends. Together with the messages since the last cut it determines everything that the epoch makes.
 struct CutOptions {
@@ -16,6 +26,7 @@ struct CutOptions {
     std::vector<std::uint32_t> idle = {};   ///< sources that do not hold the watermark in this epoch, by index
     std::vector<std::uint32_t> ended = {};  ///< sources that never say anything again
     bool flush = false;                     ///< bounded input is at its end: the watermark goes to kEndOfTime
+    std::vector<TableVersion> tables = {};  ///< what the next epoch finds in place of what this one found
 };
 
 /// How far a source was read when the epoch was cut.

@@ -79,6 +79,28 @@ TEST(Progress, WhatDoesNotAddUpIsSaidAloud) {
     EXPECT_THAT(render_live(status, {}, 0, 200).back(), HasSubstr("NOT BALANCED"));
 }
 
+TEST(Progress, ALiveTableIsShownWhileSomethingIsWrongWithIt) {
+    EngineStatus status = plant();
+    TableStatus& table = status.tables.emplace_back();
+    table.name = "prices";
+    table.description = "bucket MASTER";
+    table.state = TableStatus::State::current;
+    table.rows = 1'200;
+    table.revision = 77;
+    EXPECT_EQ(render_live(status, {}, 0, 200).size(), 6u);
+    EXPECT_THAT(render_plain(status, {}), Not(HasSubstr("prices")));
+    EXPECT_THAT(render_summary(status), HasSubstr("  prices      1 200 rows, revision 77 (bucket MASTER)\n"));
+    table.state = TableStatus::State::stale;
+    table.refused = 2;
+    table.last_refusal = "D406: no row";
+    table.last_error = "E520: no connection";
+    const std::string says = "stale, 2 refused, the last one: D406: no row; E520: no connection";
+    ASSERT_EQ(render_live(status, {}, 0, 200).size(), 7u);
+    EXPECT_THAT(render_live(status, {}, 0, 200)[4], HasSubstr("prices    " + says));
+    EXPECT_THAT(render_plain(status, {}), HasSubstr("; prices: " + says));
+    EXPECT_THAT(render_summary(status), HasSubstr("revision 77; " + says));
+}
+
 TEST(Progress, GroupsDigitsByThousands) {
     EXPECT_EQ(group_digits(0), "0");
     EXPECT_EQ(group_digits(999), "999");

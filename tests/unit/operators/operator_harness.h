@@ -146,10 +146,21 @@ class MemorySink final : public SinkType {
     }
 };
 
+class MemoryTable final : public TableType {
+  public:
+    std::string_view name() const override { return "memory"; }
+    std::string_view help() const override { return "Rows that a test brings."; }
+    OptionDocs docs() const override { return {}; }
+    std::optional<Make> plan(const ConfigNode&, const TableSpec&, Mistakes&) const override {
+        return []() -> Result<std::unique_ptr<TableFeed>> { return Error{"F000", "the test brings rows itself"}; };
+    }
+};
+
 inline const Catalog& catalog() {
     static const MemorySource source;
     static const MemorySink sink;
-    static const Catalog known{operator_catalog(), {&source}, {&sink}};
+    static const MemoryTable table;
+    static const Catalog known{operator_catalog(), {&source}, {&sink}, {&table}};
     return known;
 }
 

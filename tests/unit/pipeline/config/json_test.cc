@@ -55,10 +55,11 @@ TEST(ConfigSchema, HoldsEveryKind) {
     parts.sources = {{"file", "a file", table().describe()}};
     parts.steps = {{"filter", "drops rows", table().describe()}};
     parts.sinks = {{"stdout", "prints", {}}};
-    parts.fragments.emplace_back("tables", Json::object());
+    parts.tables = {{"kv", "a bucket", table().describe()}};
+    parts.fragments.emplace_back("calendars", Json::object());
     const std::string text = config_schema(parts).dump();
-    for (const char* part : {"\"source.file\"", "\"step.filter\"", "\"sink.stdout\"", "\"tables\":{}", "draft/2020-12",
-                             "\"#/$defs/step.filter\""}) {
+    for (const char* part : {"\"source.file\"", "\"step.filter\"", "\"sink.stdout\"", "\"table.kv\"",
+                             "\"calendars\":{}", "draft/2020-12", "\"#/$defs/step.filter\""}) {
         EXPECT_THAT(text, testing::HasSubstr(part));
     }
 }

@@ -58,6 +58,22 @@ TEST(Health, NamesTheErrorOfASourceThatDoesNotOpen) {
     EXPECT_THAT(judge_health(status, kLimit).reason, HasSubstr("has not opened for 30 s: E501"));
 }
 
+TEST(Health, IsBadWhenATableHasLostItsOriginForTooLong) {
+    EngineStatus status = status_at(kLimit, SourceStatus::State::idle);
+    TableStatus& table = status.tables.emplace_back();
+    table.name = "prices";
+    table.state = TableStatus::State::stale;
+    table.since = status.started;
+    table.last_error = "E526: the bucket is gone";
+    EXPECT_TRUE(judge_health(status, kLimit).healthy);
+    status.now += 1;
+    EXPECT_EQ(judge_health(status, kLimit).reason, "table prices has been stale for 30 s: E526: the bucket is gone");
+    table.state = TableStatus::State::loading;
+    EXPECT_THAT(judge_health(status, kLimit).reason, HasSubstr("table prices has not been loaded for 30 s"));
+    table.state = TableStatus::State::current;
+    EXPECT_TRUE(judge_health(status, kLimit).healthy);
+}
+
 TEST(Health, IsBadWhenASinkIsAwayEvenIfEpochsGoOn) {
     EngineStatus status = status_at(kHour, SourceStatus::State::reading);
     status.last_progress = status.now;

@@ -30,6 +30,15 @@ EngineStatus busy() {
     status.sinks = {
         {.name = "ledger", .description = {}, .accepted = 4, .refused = 1, .last_refusal = {}, .last_error = {}}};
     status.states = {{"once", 100, 2400}};
+    status.now = kHour;
+    TableStatus& table = status.tables.emplace_back();
+    table.name = "prices";
+    table.state = TableStatus::State::stale;
+    table.since = kHour - 90 * kSecond;
+    table.rows = 12;
+    table.revision = 345;
+    table.changes = 20;
+    table.refused = 3;
     return status;
 }
 
@@ -71,6 +80,18 @@ TEST(Metrics, ShowSourcesSinksAndState) {
     EXPECT_THAT(text, HasSubstr("takt_source_pending{source=\"floor\"} 5\n"));
     EXPECT_THAT(text, HasSubstr("takt_sink_deliveries_total{sink=\"ledger\",state=\"refused\"} 1\n"));
     EXPECT_THAT(text, HasSubstr("takt_state_bytes{step=\"once\"} 2400\n"));
+}
+
+TEST(Metrics, ShowLiveTables) {
+    EngineStatus status = busy();
+    const std::string text = metrics_text(status);
+    EXPECT_THAT(text, HasSubstr("takt_table_rows{table=\"prices\"} 12\n"));
+    EXPECT_THAT(text, HasSubstr("takt_table_revision{table=\"prices\"} 345\n"));
+    EXPECT_THAT(text, HasSubstr("takt_table_changes_total{table=\"prices\"} 20\n"));
+    EXPECT_THAT(text, HasSubstr("takt_table_refused_total{table=\"prices\"} 3\n"));
+    EXPECT_THAT(text, HasSubstr("takt_table_stale_seconds{table=\"prices\"} 90\n"));
+    status.tables[0].state = TableStatus::State::current;
+    EXPECT_THAT(metrics_text(status), HasSubstr("takt_table_stale_seconds{table=\"prices\"} 0\n"));
 }
 
 TEST(Metrics, AreAcceptedByPromtool) {

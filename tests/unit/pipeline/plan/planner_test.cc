@@ -174,8 +174,30 @@ TEST(Planner, TableMistakes) {
     EXPECT_THAT(table("key: item, or: { itm: '*' }, columns: { price: int }, rows: []"),
                 AllOf(HasSubstr("error C126"), HasSubstr("did you mean 'item'?")));
     EXPECT_THAT(table("key: item, columns: { price: int }"), HasSubstr("error C127"));
+    EXPECT_THAT(table("key: item, columns: { price: int }, rows: [[a, 1]], memory: {}"), HasSubstr("error C127"));
     const std::string broken = table("key: item, columns: { price: int }");
     EXPECT_EQ(count_of(broken, "error C"), 1u) << "that its table is broken is no mistake of the step:\n" << broken;
+}
+
+TEST(Planner, ALiveTableIsEmptyUntilItRuns) {
+    const std::string parts =
+        "tables:\n  t: { key: item, columns: { price: int }, memory: {} }\n"
+        "steps:\n  - lookup: found\n    with: { row: 't[key]' }\n" +
+        kGoodPosting;
+    OperatorHarness planned(parts);
+    ASSERT_EQ(planned.plan().tables.size(), 1u);
+    EXPECT_EQ(planned.plan().tables[0].name, "t");
+    EXPECT_EQ(planned.plan().tables[0].connector, "memory");
+    EXPECT_EQ(planned.plan().tables[0].handle->current->rows(), 0u);
+    EXPECT_EQ(planned.plan().tables[0].make().error().code, "F000") << "only a run makes its connector";
+    // A test's own rows take its place.
+    Mistakes mistakes;
+    PlanOverrides overrides;
+    overrides.tables["t"] = "item,price\na,1\n";
+    const ConfigNode config = parse_config("test.yaml", around(parts), mistakes);
+    const auto with_rows = plan_pipeline(config, catalog(), overrides, mistakes);
+    ASSERT_NE(with_rows.plan, nullptr) << mistakes.render();
+    EXPECT_TRUE(with_rows.plan->tables.empty());
 }
 
 TEST(Planner, OnlyFieldsThatSomethingReadsAreDecoded) {
