@@ -58,6 +58,9 @@ void report(const LoadedPipeline& loaded, const std::string& path) {
                    count_decoded(schema, layout), schema.fields.size(), schema.name);
         for (const std::string& note : schema.notes) fmt::print("note       {}\n", note);
     }
+    for (const TablePlan& table : plan.tables)
+        fmt::print("table      {} ({}), read when the pipeline starts and followed from then on\n", table.name,
+                   table.connector);
     std::size_t steps = 0;
     std::string postings;
     for (const GraphNode& node : loaded.planned.graph) {

@@ -5,6 +5,7 @@
 
 #include "cli/load.h"
 #include "cli/verbs.h"
+#include "pipeline/plan/tables.h"
 #include "sources/formats.h"
 
 namespace takt {
@@ -15,7 +16,7 @@ struct ListOptions {
     std::string name;
 };
 
-/// An operator, source or sink, whatever its class.
+/// An operator, source, sink or table, whatever its class.
 struct Entry {
     std::string kind;
     std::string name;
@@ -36,6 +37,7 @@ std::vector<Entry> all_entries() {
     add_entries("operator", catalog.operators, entries);
     add_entries("source", catalog.sources, entries);
     add_entries("sink", catalog.sinks, entries);
+    add_entries("table", catalog.tables, entries);
     return entries;
 }
 
@@ -54,6 +56,10 @@ void print_entry(const Entry& entry) {
     fmt::print("{} {}\n    {}\n", entry.kind, entry.name, entry.help);
     fmt::print("  options\n");
     print_options(entry.options);
+    if (entry.kind == "table") {
+        fmt::print("  beside it, in the table's section\n");
+        print_options(table_option_docs());
+    }
     if (entry.kind != "source") return;
     fmt::print("  beside it, in the source's section\n");
     print_options(format_docs());
@@ -92,11 +98,12 @@ int list(const ListOptions& options) {
 }  // namespace
 
 void add_list(CLI::App& app, Invocation& invocation) {
-    CLI::App* verb = app.add_subcommand("list", "List operators, sources and sinks, and the options of each.");
+    CLI::App* verb =
+        app.add_subcommand("list", "List operators, sources, sinks and live tables, and the options of each.");
     verb->footer("takt list sources          one line each\ntakt list sources file     the options of one");
     const auto options = std::make_shared<ListOptions>();  // shared by the verb's callbacks, which CLI11 copies
     verb->add_option("kind", options->group, "what to list; all when absent")
-        ->check(CLI::IsMember({"operators", "sources", "sinks"}));
+        ->check(CLI::IsMember({"operators", "sources", "sinks", "tables"}));
     verb->add_option("name", options->name, "show its options")->type_name("NAME");
     verb->callback([options, &invocation] { invocation.exit_code = list(*options); });
 }

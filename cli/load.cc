@@ -36,7 +36,7 @@ class NotingSource final : public SourceType {
 }  // namespace
 
 Catalog whole_catalog() {
-    return {operator_catalog(), source_catalog(), sink_catalog()};
+    return {operator_catalog(), source_catalog(), sink_catalog(), table_catalog()};
 }
 
 std::optional<LoadedPipeline> load_pipeline(const std::string& path, const Catalog& catalog,

@@ -8,6 +8,7 @@
 #include "sources/formats.h"
 #include "sources/generator.h"
 #include "sources/jetstream.h"
+#include "sources/key_value.h"
 #include "sources/nats.h"
 
 namespace takt {
@@ -151,6 +152,47 @@ class ConnectorType final : public SourceType {
     std::string_view help_;
 };
 
+/// Letters, digits, - and _, and what else is said.
+bool is_name(std::string_view text, std::string_view others) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' ||
+               others.find(c) != std::string_view::npos;
+    });
+}
+
+class KeyValueType final : public TableType {
+  public:
+    std::string_view name() const override { return "kv"; }
+    std::string_view help() const override { return "a NATS key-value bucket, followed while the pipeline runs"; }
+    OptionDocs docs() const override { return KeyValueBucket::options().describe(); }
+
+    std::optional<Make> plan(const ConfigNode& node, const TableSpec& spec, Mistakes& mistakes) const override {
+        const std::string what = fmt::format("table '{}' (kv)", spec.name);
+        KeyValueBucket::Options options;
+        if (!KeyValueBucket::options().read(node, what, options, mistakes)) return std::nullopt;
+        resolve_nats_files(node, options);
+        const auto place_of = [&](std::string_view option) {
+            const ConfigNode* written = node.find(option);
+            return written != nullptr ? written->place : node.place;
+        };
+        if (!is_name(options.bucket, "")) {
+            mistakes.add(place_of("bucket"), "C138",
+                         fmt::format("'{}' cannot be the name of a bucket: letters, digits, - and _", options.bucket));
+            return std::nullopt;
+        }
+        const std::string& prefix = options.prefix;
+        if (!prefix.empty() && (!is_name(prefix, "/=.") || prefix.front() == '.' || prefix.back() != '.' ||
+                                prefix.find("..") != std::string::npos)) {
+            mistakes.add(place_of("prefix"), "C138",
+                         fmt::format("'{}' is no prefix: one or more words, a dot after each", prefix));
+            return std::nullopt;
+        }
+        return [options, spec]() -> Result<std::unique_ptr<TableFeed>> {
+            return std::unique_ptr<TableFeed>(std::make_unique<KeyValueBucket>(options, spec));
+        };
+    }
+};
+
 }  // namespace
 
 EventFormat::Kind usual_format(std::string_view connector, const ConfigNode& options) {
@@ -168,6 +210,12 @@ const std::vector<const SourceType*>& source_catalog() {
     static const ConnectorType<FileSource> file("file", "recorded events: JSON lines, CSV and TSV, FlatBuffers");
     static const ConnectorType<GeneratorSource> generator("generator", "a simulated plant in the same process");
     static const std::vector<const SourceType*> all = {&jetstream, &nats, &file, &generator};
+    return all;
+}
+
+const std::vector<const TableType*>& table_catalog() {
+    static const KeyValueType key_value;
+    static const std::vector<const TableType*> all = {&key_value};
     return all;
 }
 

@@ -21,6 +21,9 @@ using NatsSubscriptionHandle = std::unique_ptr<natsSubscription, NatsDestroy<nat
 using NatsMessageHandle = std::unique_ptr<natsMsg, NatsDestroy<natsMsg_Destroy>>;
 using JetStreamHandle = std::unique_ptr<jsCtx, NatsDestroy<jsCtx_Destroy>>;
 using StreamInfoHandle = std::unique_ptr<jsStreamInfo, NatsDestroy<jsStreamInfo_Destroy>>;
+using KeyValueHandle = std::unique_ptr<kvStore, NatsDestroy<kvStore_Destroy>>;
+using KeyValueWatcherHandle = std::unique_ptr<kvWatcher, NatsDestroy<kvWatcher_Destroy>>;
+using KeyValueEntryHandle = std::unique_ptr<kvEntry, NatsDestroy<kvEntry_Destroy>>;
 using ConsumerInfoHandle = std::unique_ptr<jsConsumerInfo, NatsDestroy<jsConsumerInfo_Destroy>>;
 
 /// Messages of the client that a block of ours points into. Any thread may destroy it.

@@ -1,4 +1,10 @@
-# Tests of the built takt as its users have it.
+# Tests of the built takt as its users have it, and of whole pipelines on real servers in this process.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+add_executable(tests_end_to_end ${CMAKE_CURRENT_LIST_DIR}/live_table_test.cc)
+target_link_libraries(tests_end_to_end PRIVATE takt_cli takt_test_support GTest::gtest GTest::gmock GTest::gtest_main)
+target_compile_definitions(tests_end_to_end PRIVATE TAKT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+target_compile_options(tests_end_to_end PRIVATE -O0)
+add_test(NAME end_to_end/live_table COMMAND tests_end_to_end)
 
 add_test(NAME end_to_end/configs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/rejected_configs_test.py $<TARGET_FILE:takt>)

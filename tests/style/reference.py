@@ -1,4 +1,4 @@
-"""Every operator, source and sink of `takt list` has a heading of its name in docs/reference.
+"""Every operator, source, sink and live table of `takt list` has a heading of its name in docs/reference.
 
     reference.py TAKT
 """
@@ -9,7 +9,7 @@ import sys
 from tree import files, finish
 
 # `takt list` prints one entry a line: its kind, its name, what it is for.
-ENTRY = re.compile(r"^\s*(operator|source|sink)\s+([a-z_]+)", re.MULTILINE)
+ENTRY = re.compile(r"^\s*(operator|source|sink|table)\s+([a-z_]+)", re.MULTILINE)
 
 
 def main(arguments):

@@ -148,6 +148,30 @@ TEST_F(SourceCatalog, EveryConnectorSaysItsOptions) {
         EXPECT_THAT(type->help(), ::testing::Not(IsEmpty()));
         EXPECT_THAT(type->docs(), ::testing::Not(IsEmpty())) << type->name();
     }
+    for (const TableType* type : table_catalog()) {
+        EXPECT_THAT(type->help(), ::testing::Not(IsEmpty()));
+        EXPECT_THAT(type->docs(), ::testing::Not(IsEmpty())) << type->name();
+    }
+}
+
+TEST(TableCatalog, ABucketAndItsPrefixHaveNames) {
+    const auto mistakes_of = [](const std::string& kv) {
+        Mistakes mistakes;
+        const ConfigNode config = parse_config("config.yaml", "kv: " + kv + "\n", mistakes);
+        TableSpec spec;
+        spec.name = "prices";
+        const auto make = table_catalog()[0]->plan(*config.find("kv"), spec, mistakes);
+        EXPECT_EQ(make.has_value(), mistakes.empty());
+        return mistakes.render();
+    };
+    for (const char* good :
+         {"MASTER", "{ bucket: M-1_a }", "{ bucket: M, prefix: prices. }", "{ bucket: M, prefix: a.b=2F/c. }"})
+        EXPECT_EQ(mistakes_of(good), "");
+    for (const char* bad : {"M.A", "{ bucket: 'M A' }", "{ bucket: M, prefix: prices }", "{ bucket: M, prefix: a..b. }",
+                            "{ bucket: M, prefix: .a. }", "{ bucket: M, prefix: 'a*.' }", "{ bucket: M, prefix: . }"})
+        EXPECT_THAT(mistakes_of(bad), HasSubstr("error C138")) << bad;
+    EXPECT_THAT(mistakes_of("{ prefix: a. }"), HasSubstr("error C190"));
+    EXPECT_THAT(mistakes_of("{ buckte: M }"), HasSubstr("did you mean 'bucket'?"));
 }
 
 }  // namespace
