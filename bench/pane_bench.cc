@@ -14,7 +14,6 @@ namespace takt {
 namespace {
 
 constexpr std::size_t kRows = 1024;
-constexpr std::size_t kAhead = 16;
 constexpr std::uint32_t kBlockBytes = 64;
 constexpr Timestamp kBegin = 1'780'000'000 * kSecond;
 
@@ -31,22 +30,29 @@ std::int64_t& sum(PaneTable::Pane& pane) {
     return *reinterpret_cast<std::int64_t*>(pane.block());
 }
 
+/// What a batch needs, kept from one to the next.
+struct Rows {
+    std::vector<PaneTable::Want> wants;
+    std::vector<PaneTable::Pane*> found;
+    std::vector<std::uint32_t> made;
+};
+
 /// Rows [first, first + kRows), one a millisecond, keys in an order that jumps about.
-void process(PaneTable& panes, const Keys& keys, std::uint64_t first) {
-    const auto key_of = [&](std::size_t i) { return static_cast<std::size_t>((first + i) * 7919 % keys.texts.size()); };
-    const auto window_of = [&](std::size_t i) {
-        return tumbling_window(kBegin + static_cast<Timestamp>(first + i) * kMillisecond, kMinute, 0);
-    };
+void process(PaneTable& panes, const Keys& keys, std::uint64_t first, Rows& rows) {
+    rows.wants.clear();
     for (std::size_t i = 0; i < kRows; ++i) {
-        if (i + kAhead < kRows) panes.prefetch(keys.hashes[key_of(i + kAhead)], window_of(i + kAhead));
-        const std::size_t key = key_of(i);
-        sum(panes.upsert(keys.hashes[key], keys.texts[key], window_of(i))) += 1;
+        const auto key = static_cast<std::size_t>((first + i) * 7919 % keys.texts.size());
+        rows.wants.push_back({keys.hashes[key], keys.texts[key],
+                              tumbling_window(kBegin + static_cast<Timestamp>(first + i) * kMillisecond, kMinute, 0)});
     }
+    panes.upsert(rows.wants, rows.found, rows.made);
+    for (PaneTable::Pane* pane : rows.found) sum(*pane) += 1;
 }
 
 void upsert(benchmark::State& state) {
     const Keys keys(static_cast<std::size_t>(state.range(0)));
     PaneTable panes(kBlockBytes, 0);
+    Rows rows;
     std::int64_t fired = 0;
     std::uint64_t row = 0;
     const auto advance = [&] {
@@ -54,7 +60,7 @@ void upsert(benchmark::State& state) {
             kBegin + static_cast<Timestamp>(row) * kMillisecond, [&](PaneTable::Pane& pane) { fired += sum(pane); },
             [](PaneTable::Pane&) {});
     };
-    for (; row < 300 * kRows; row += kRows) process(panes, keys, row);
+    for (; row < 300 * kRows; row += kRows) process(panes, keys, row, rows);
     advance();
     std::int64_t open = 0;
     panes.for_each([&](PaneTable::Pane& pane) { open += pane.fired() ? 0 : sum(pane); });
@@ -63,7 +69,7 @@ void upsert(benchmark::State& state) {
         return;
     }
     for (auto _ : state) {
-        process(panes, keys, row);
+        process(panes, keys, row, rows);
         row += kRows;
         if (row / kRows % 50 == 0) advance();
     }
@@ -76,7 +82,7 @@ void open_windows(benchmark::State& state) {
     const std::size_t key_bytes = keys.texts[0].size();
     for (auto _ : state) {
         PaneTable panes(kBlockBytes, 0);
-        for (std::size_t i = 0; i < keys.texts.size(); ++i) panes.upsert(keys.hashes[i], keys.texts[i], {0, kMinute});
+        for (std::size_t i = 0; i < keys.texts.size(); ++i) panes.upsert({keys.hashes[i], keys.texts[i], {0, kMinute}});
         if (panes.size() != keys.texts.size()) state.SkipWithError("panes were lost");
         const double bytes = static_cast<double>(panes.size_bytes()) / static_cast<double>(panes.size());
         state.counters["bytes_per_window"] = bytes - kBlockBytes - static_cast<double>(key_bytes);

@@ -209,9 +209,9 @@ std::optional<Type> Accumulator::result_type(Function function, const Type& argu
     return std::nullopt;
 }
 
-bool Accumulator::needs_attachment(Function function, const Type& argument) {
-    return function == Function::distinct_count || is_sampled(function) ||
-           ((function == Function::first || function == Function::last) && is_text(argument));
+bool Accumulator::needs_attachment() const {
+    return function_ == Function::distinct_count || is_sampled(function_) ||
+           ((function_ == Function::first || function_ == Function::last) && is_text(type_));
 }
 
 void Accumulator::prepare(Attachment& attachment) const {
@@ -256,7 +256,7 @@ void Accumulator::add(const Batch& batch, std::span<const Row> rows, std::span<s
     for (std::size_t i = 0; i < rows.size(); ++i) {
         const Row row = rows[i];
         if (!column.valid().test(row)) continue;
-        Attachment* attachment = reinterpret_cast<PaneHeader*>(blocks[i])->attachment;
+        Attachment* attachment = pane_header(blocks[i]).attachment;
         if (function_ == Function::distinct_count) {
             std::string value;
             if (is_text(type_)) {
@@ -310,8 +310,8 @@ bool Accumulator::replaces(Int128 value, Timestamp time, std::uint64_t sequence,
 }
 
 void Accumulator::merge(std::byte* into, std::byte* from) const {
-    Attachment* own = reinterpret_cast<PaneHeader*>(into)->attachment;
-    Attachment* other = reinterpret_cast<PaneHeader*>(from)->attachment;
+    Attachment* own = pane_header(into).attachment;
+    Attachment* other = pane_header(from).attachment;
     switch (function_) {
         case Function::count:
             at<std::uint64_t>(into, offset_) += at<std::uint64_t>(from, offset_);
@@ -365,18 +365,18 @@ Int128 Accumulator::exact_result(const std::byte* block) const {
             return divide_half_even(*scaled, state.count);
         }
         case Function::distinct_count:
-            return reinterpret_cast<const PaneHeader*>(block)->attachment->distinct[index_].size();
+            return pane_header(block).attachment->distinct[index_].size();
         case Function::integral: {
             // Half of a number, exactly: five times as much with one digit more.
             const Int128 twice =
-                twice_integral(reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_]);
+                twice_integral(pane_header(block).attachment->samples[index_]);
             Int128 result = 0;
             CHECK(!__builtin_mul_overflow(twice, static_cast<Int128>(5), &result));
             return result;
         }
         case Function::time_average: {
             const std::vector<Sample>& samples =
-                reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
+                pane_header(block).attachment->samples[index_];
             if (samples.empty()) return 0;
             const int digits = type().scale - type_.scale;
             const Int128 span = samples.back().time - samples.front().time;
@@ -414,7 +414,7 @@ Scalar Accumulator::result(const std::byte* block) const {
         case Function::integral:
         case Function::time_average: {
             const std::vector<Sample>& samples =
-                reinterpret_cast<const PaneHeader*>(block)->attachment->samples[index_];
+                pane_header(block).attachment->samples[index_];
             if (samples.empty()) return std::monostate{};
             if (!real) return exact_result(block);
             if (function_ == Function::integral) return real_integral(samples);
@@ -428,7 +428,7 @@ Scalar Accumulator::result(const std::byte* block) const {
             const EdgeState& state = at<EdgeState>(block, offset_);
             if (state.seen == 0) return std::monostate{};
             if (is_text(type_)) {
-                return reinterpret_cast<const PaneHeader*>(block)->attachment->text_values[index_];
+                return pane_header(block).attachment->text_values[index_];
             }
             return to_scalar(state.value, type_);
         }

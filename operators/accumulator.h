@@ -4,10 +4,9 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
-#include "pipeline/base/hash.h"
+#include "operators/pane_block.h"
 #include "pipeline/plan/keyed_operator.h"
 
 namespace takt {
@@ -29,27 +28,6 @@ enum class Function : std::uint8_t {
 std::optional<Function> find_function(std::string_view name);
 std::vector<std::string> function_names();
 
-/// A sample of a signal; samples of a pane are kept in order of (time, sequence).
-struct Sample {
-    Timestamp time = 0;
-    std::uint64_t sequence = 0;
-    Int128 exact = 0;  ///< decimal and integer arguments
-    double real = 0;   ///< double arguments
-    bool operator<(const Sample& other) const {
-        return std::tie(time, sequence) < std::tie(other.time, other.sequence);
-    }
-};
-
-/// What does not fit the fixed block of a pane: owned by the pane, allocated only where a function needs it.
-struct Attachment {
-    std::vector<std::string> texts;        ///< of the pane's first row: what a posting says beside its sums
-    std::vector<std::string> text_values;  ///< first and last of strings, by function
-    std::vector<std::unordered_set<std::string>> distinct;  ///< by function
-    std::vector<std::vector<Sample>> samples;               ///< by function
-    std::vector<std::pair<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>>>
-        more_ranges;  ///< sources beside the first
-};
-
 /// One function over one column, with its place in the pane's block. Immutable.
 class Accumulator {
   public:
@@ -60,10 +38,10 @@ class Accumulator {
     static std::uint32_t size_bytes(Function function);
     /// The type of the result; nothing when the function does not take such an argument.
     static std::optional<Type> result_type(Function function, const Type& argument);
-    /// Whether the pane needs an Attachment for it.
-    static bool needs_attachment(Function function, const Type& argument);
 
     Function function() const { return function_; }
+    /// Whether a pane needs an Attachment for it.
+    bool needs_attachment() const;
     Type type() const { return *result_type(function_, type_); }
 
     /// Adds rows[i] to the block blocks[i], for all i: one pass over one column.
@@ -91,18 +69,5 @@ class Accumulator {
     std::uint32_t offset_;
     std::uint32_t index_;
 };
-
-/// At the start of every pane's block.
-struct PaneHeader {
-    Attachment* attachment;  ///< owned: freed when the pane is purged
-    std::uint64_t events;
-    Hash128 ids;
-    std::uint64_t first_sequence;
-    std::uint64_t last_sequence;
-    std::uint32_t source;
-    std::uint32_t reserved;
-    std::uint64_t unused;
-};
-static_assert(sizeof(PaneHeader) % 16 == 0);
 
 }  // namespace takt

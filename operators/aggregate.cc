@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "operators/pane_step.h"
+#include "operators/open_panes.h"
 #include "operators/rules_step.h"
 #include "operators/session_table.h"
-#include "pipeline/state/pane_table.h"
 
 namespace takt {
 namespace {
@@ -48,20 +47,8 @@ struct Options {
     }
 };
 
-struct AggregateSpec {
-    std::uint32_t node = 0;
-    std::vector<std::string> sources;
-    const Segment* segment = nullptr;
-    std::vector<KeyColumn> by;
-    WindowSpec window;
-    Duration lateness = 0;
+struct AggregateSpec : PaneSpec {
     Emit emit = Emit::delta;
-    Slot key = kNoSlot;
-    Slot key_hash = kNoSlot;
-    Slot start = kNoSlot;
-    Slot end = kNoSlot;
-    std::vector<Accumulator> functions;
-    std::uint32_t block_bytes = 0;
 };
 
 /// What a pane has emitted before: for deltas and revisions.
@@ -148,44 +135,26 @@ class AggregateBase : public KeyedState {
   protected:
     explicit AggregateBase(const AggregateSpec& spec) : spec_(spec) {}
 
-    static PaneHeader& header_of(std::byte* block) { return *reinterpret_cast<PaneHeader*>(block); }
-
-    static void release(std::byte* block) {
-        delete header_of(block).attachment;
-        header_of(block).attachment = nullptr;
-    }
-
-    void prepare(std::byte* block) const {
-        if (header_of(block).attachment != nullptr) return;
-        header_of(block).attachment = new Attachment;
-        for (const Accumulator& function : spec_.functions) function.prepare(*header_of(block).attachment);
-    }
-
     void forget(std::byte* block) {
-        emitted_.erase(header_of(block).attachment);
-        release(block);
-    }
-
-    void add(const Batch& batch, std::span<const Row> rows, std::span<std::byte* const> blocks) const {
-        add_lineage(batch, *spec_.segment, rows, blocks);
-        for (const Accumulator& function : spec_.functions) function.add(batch, rows, blocks);
+        emitted_.erase(block);
+        release_block(block);
     }
 
     /// Adds `from` to `into` with what both have emitted, and frees what `from` holds.
     void merge(std::byte* into, std::byte* from) {
         merge_lineage(into, from);
         for (const Accumulator& function : spec_.functions) function.merge(into, from);
-        const auto absorbed = emitted_.find(header_of(from).attachment);
+        const auto absorbed = emitted_.find(from);
         if (absorbed != emitted_.end()) {
             const Emitted other = std::move(absorbed->second);
             emitted_.erase(absorbed);
-            add_emitted(emitted_[header_of(into).attachment], other);
+            add_emitted(emitted_[into], other);
         }
-        release(from);
+        release_block(from);
     }
 
     void emit(std::string_view key, const Window& window, const std::byte* block, LaneOutput& output) {
-        Emitted& emitted = emitted_[reinterpret_cast<const PaneHeader*>(block)->attachment];
+        Emitted& emitted = emitted_[block];
         std::vector<Scalar> values;
         for (const Accumulator& function : spec_.functions) values.push_back(function.result(block));
         ++emitted.revision;
@@ -230,22 +199,15 @@ class AggregateBase : public KeyedState {
         for (std::size_t i = 0; i < from.values.size(); ++i) into.values[i] = total(into.values[i], from.values[i]);
     }
 
-    std::unordered_map<const Attachment*, Emitted> emitted_;
+    std::unordered_map<const std::byte*, Emitted> emitted_;  ///< by block
 };
 
 class AggregateState final : public AggregateBase {
   public:
-    explicit AggregateState(const AggregateSpec& spec) : AggregateBase(spec), panes_(spec.block_bytes, spec.lateness) {}
-    ~AggregateState() override {
-        panes_.for_each([](PaneTable::Pane& pane) { release(pane.block()); });
-    }
+    explicit AggregateState(const AggregateSpec& spec) : AggregateBase(spec), panes_(spec) {}
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
-        const std::uint32_t windows = spec_.window.windows_per_event();
-        for (std::uint32_t back = 0; back < windows; ++back) {
-            find_panes(batch, rows, watermark, static_cast<Duration>(back) * spec_.window.every);
-            add(batch, rows_, blocks_);
-        }
+        panes_.add(batch, rows, watermark, [](Row, std::byte*) {});
     }
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
@@ -258,27 +220,7 @@ class AggregateState final : public AggregateBase {
     std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
 
   private:
-    void find_panes(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
-        rows_.clear();
-        blocks_.clear();
-        const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
-        const std::uint64_t* hashes = batch.column(spec_.key_hash).values<std::uint64_t>();
-        const Timestamp* starts = batch.column(spec_.start).values<Timestamp>();
-        const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
-        for (const Row row : rows) {
-            if (batch.outcome[row] != kUndecided) continue;
-            const Window window{starts[row] - back, ends[row] - back};
-            if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
-            PaneTable::Pane& pane = panes_.upsert(hashes[row], keys[row], window);
-            prepare(pane.block());
-            rows_.push_back(row);
-            blocks_.push_back(pane.block());
-        }
-    }
-
-    PaneTable panes_;
-    std::vector<Row> rows_;
-    std::vector<std::byte*> blocks_;
+    OpenPanes panes_;
 };
 
 class SessionState final : public AggregateBase {
@@ -286,7 +228,7 @@ class SessionState final : public AggregateBase {
     explicit SessionState(const AggregateSpec& spec)
         : AggregateBase(spec), sessions_(spec.block_bytes, spec.lateness) {}
     ~SessionState() override {
-        sessions_.for_each([](SessionTable::Session& session) { release(session.block.get()); });
+        sessions_.for_each([](SessionTable::Session& session) { release_block(session.block.get()); });
     }
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp) override {
@@ -301,9 +243,9 @@ class SessionState final : public AggregateBase {
                                      merge(into.block.get(), from.block.get());
                                  });
             std::byte* const block = session.block.get();
-            prepare(block);
+            if (pane_header(block).events == 0) spec_.begin(block);
             // One by one: the next row may join this session to another.
-            add(batch, std::span(&row, 1), std::span(&block, 1));
+            spec_.add(batch, std::span(&row, 1), std::span(&block, 1));
         }
     }
 
@@ -347,11 +289,11 @@ class AggregatePlanner {
         plan_id_hash(stream_, context_);
         if (!options_.where.empty())
             pane_.where = plan_condition(options_.where, fmt::format("'where' of {}", what_), stream_, context_);
-        spec_.by = pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
+        pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
         const auto window = read_window(&options_.window, what_, stream_, context_);
         if (!window) return;
-        spec_.window = pane_.window = *window;
-        spec_.lateness = pane_.lateness = options_.lateness.count();
+        pane_.window = *window;
+        pane_.lateness = options_.lateness.count();
         spec_.emit = options_.emit;
         check_combination();
         if (!options_.zone.empty()) {
@@ -364,23 +306,12 @@ class AggregatePlanner {
 
   private:
     void check_combination() {
-        const Segment& segment = context_.segment(stream_.segment);
-        if (segment.dedup && !stream_.after_dedup) {
-            context_.mistakes().add(
-                step_.place, "C163",
-                fmt::format(
-                    "{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_,
-                    segment.dedup->step));
-        }
+        check_pane_input(step_, what_, stream_, pane_.window, options_.window.place, !options_.zone.empty(), context_);
         if (stream_.revised) {
             context_.mistakes().add(step_.place, "C174",
                                     fmt::format("{} would count cumulative revisions again in full; leave out 'emit: "
                                                 "cumulative' of the aggregate before it",
                                                 what_));
-        }
-        if (pane_.window.needs_zone() && options_.zone.empty()) {
-            context_.mistakes().add(options_.window.place, "C166",
-                                    fmt::format("the local window of {} needs 'zone'", what_));
         }
         if (pane_.window.kind == WindowSpec::Kind::none) {
             context_.mistakes().add(step_.place, "C175", fmt::format("{} needs a window", what_));
@@ -388,10 +319,9 @@ class AggregatePlanner {
     }
 
     void plan_functions() {
-        spec_.block_bytes = sizeof(PaneHeader);
         const ConfigNode& by = *step_.node->find("by");
-        for (std::size_t i = 0; i < spec_.by.size(); ++i) {
-            const KeyColumn& column = spec_.by[i];
+        for (std::size_t i = 0; i < pane_.by.size(); ++i) {
+            const KeyColumn& column = pane_.by[i];
             add_field(column.name, column.type, by.is_sequence() && i < by.items.size() ? by.items[i].place : by.place);
         }
         fields_.insert(fields_.end(), own_fields().begin(), own_fields().end());
@@ -400,9 +330,7 @@ class AggregatePlanner {
                                                context_, pane_.arguments);
             if (!planned) continue;
             if (!add_field(one.name, planned->result, one.name_place)) continue;
-            spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type,
-                                         spec_.block_bytes, static_cast<std::uint32_t>(spec_.functions.size()));
-            spec_.block_bytes += Accumulator::size_bytes(planned->function);
+            spec_.add_function(*planned);
         }
     }
 
@@ -428,22 +356,10 @@ class AggregatePlanner {
     }
 
     void finish() {
-        Segment& segment = context_.segment(stream_.segment);
-        plan_pane_columns(stream_, context_, pane_);
         pane_.no_window = context_.outcomes().add(
             {OutcomeKind::dead_letter, "MISSING_MASTER_DATA", options_.owner, step_.name, stream_.after_dedup});
         pane_.on_error = expression_outcome(step_, stream_, context_);
-        spec_.sources = context_.source_names();
-        spec_.segment = &segment;
-        spec_.key = pane_.key;
-        spec_.key_hash = pane_.key_hash;
-        spec_.start = pane_.start;
-        spec_.end = pane_.end;
-        spec_.node = context_.next_output();
-        const StreamId out = context_.add_stream(stream_.segment);
-        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "),
-                                               spec_.window.text(), format_duration(spec_.lateness));
-        segment.nodes.push_back({step_.name, make_pane_step(std::move(pane_)), {stream_.id}, {out}});
+        const StreamId out = plan_pane_step(stream_, std::move(pane_), spec_, context_);
 
         Stream panes;
         panes.segment = context_.add_segment(step_.name, fields_);
@@ -458,17 +374,9 @@ class AggregatePlanner {
         panes.has_id_hash = true;
         panes.revised = options_.emit == Emit::cumulative;
 
-        KeyedNode node;
-        node.step = step_.name;
-        node.in = out;
-        node.key_hash = spec_.key_hash;
-        node.output_segment = static_cast<std::int32_t>(panes.segment);
-        node.op = std::make_unique<AggregateOperator>(std::move(spec_));
-        segment.terminals.push_back(std::move(node));
-        GraphNode& drawn = context_.draw(step_, "aggregate", detail);
-        drawn.keyed = true;
-        drawn.exchange_key = fmt::format("{}", fmt::join(options_.by, ", "));
-        drawn.segment = stream_.segment;
+        auto op = std::make_unique<AggregateOperator>(spec_);
+        plan_pane_terminal(step_, "aggregate", spec_, std::move(op), out, static_cast<std::int32_t>(panes.segment),
+                           stream_, context_);
         context_.publish(step_.name, std::move(panes), step_.place);
     }
 

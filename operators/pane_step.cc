@@ -99,24 +99,6 @@ class IdHashStep final : public RowOperator {
     Slot to_;
 };
 
-/// Widens the range of the source in a header that has one already.
-void add_range(PaneHeader& header, std::uint32_t source, std::uint64_t low, std::uint64_t high) {
-    if (header.source == source) {
-        header.first_sequence = std::min(header.first_sequence, low);
-        header.last_sequence = std::max(header.last_sequence, high);
-        return;
-    }
-    if (header.attachment == nullptr) header.attachment = new Attachment;
-    auto& ranges = header.attachment->more_ranges;
-    auto range = std::find_if(ranges.begin(), ranges.end(), [&](const auto& known) { return known.first == source; });
-    if (range == ranges.end()) {
-        ranges.push_back({source, {low, high}});
-    } else {
-        range->second.first = std::min(range->second.first, low);
-        range->second.second = std::max(range->second.second, high);
-    }
-}
-
 }  // namespace
 
 std::unique_ptr<RowOperator> make_pane_step(PaneStepSpec spec) {
@@ -239,60 +221,6 @@ void plan_pane_columns(const Stream& stream, PlanContext& context, PaneStepSpec&
     }
     segment.late_after = context.add_column(stream.segment, "#late_after", Type::of(TypeKind::timestamp));
     spec.late_after = segment.late_after;
-}
-
-void add_lineage(const Batch& batch, const Segment& segment, std::span<const Row> rows,
-                 std::span<std::byte* const> blocks) {
-    const Hash128* ids = segment.id_hash == kNoSlot ? nullptr : batch.column(segment.id_hash).values<Hash128>();
-    const std::uint64_t* events =
-        segment.events == kNoSlot ? nullptr : batch.column(segment.events).values<std::uint64_t>();
-    const std::uint64_t* first =
-        segment.first_sequence == kNoSlot ? nullptr : batch.column(segment.first_sequence).values<std::uint64_t>();
-    const std::uint64_t* last =
-        segment.last_sequence == kNoSlot ? nullptr : batch.column(segment.last_sequence).values<std::uint64_t>();
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-        const Row row = rows[i];
-        PaneHeader& header = *reinterpret_cast<PaneHeader*>(blocks[i]);
-        const std::uint64_t low = first ? first[row] : batch.origin[row].sequence;
-        const std::uint64_t high = last ? last[row] : low;
-        const bool fresh = header.events == 0;
-        header.events += events ? events[row] : 1;
-        if (ids != nullptr) header.ids += ids[row];
-        if (fresh) {
-            header.source = batch.source;
-            header.first_sequence = low;
-            header.last_sequence = high;
-        } else {
-            add_range(header, batch.source, low, high);
-        }
-    }
-}
-
-void merge_lineage(std::byte* into, const std::byte* from) {
-    PaneHeader& header = *reinterpret_cast<PaneHeader*>(into);
-    const PaneHeader& more = *reinterpret_cast<const PaneHeader*>(from);
-    header.events += more.events;
-    header.ids += more.ids;
-    add_range(header, more.source, more.first_sequence, more.last_sequence);
-    if (more.attachment == nullptr) return;
-    for (const auto& [source, range] : more.attachment->more_ranges)
-        add_range(header, source, range.first, range.second);
-}
-
-Lineage read_lineage(const std::byte* block, const std::vector<std::string>& source_names) {
-    const PaneHeader& header = *reinterpret_cast<const PaneHeader*>(block);
-    Lineage lineage;
-    lineage.events = header.events;
-    lineage.ids = header.ids;
-    lineage.ranges.push_back({source_names[header.source], header.first_sequence, header.last_sequence});
-    if (header.attachment != nullptr) {
-        for (const auto& [source, range] : header.attachment->more_ranges) {
-            lineage.ranges.push_back({source_names[source], range.first, range.second});
-        }
-    }
-    std::sort(lineage.ranges.begin(), lineage.ranges.end(),
-              [](const Lineage::Range& a, const Lineage::Range& b) { return a.source < b.source; });
-    return lineage;
 }
 
 }  // namespace takt

@@ -65,12 +65,4 @@ Slot plan_id_hash(Stream& stream, PlanContext& context);
 /// Fills the key, window and lateness slots of a spec.
 void plan_pane_columns(const Stream& stream, PlanContext& context, PaneStepSpec& spec);
 
-/// Counts a row into the header of its pane: lineage. `id_hash` may be kNoSlot.
-void add_lineage(const Batch& batch, const Segment& segment, std::span<const Row> rows,
-                 std::span<std::byte* const> blocks);
-/// Adds the lineage of `from` to `into`.
-void merge_lineage(std::byte* into, const std::byte* from);
-/// The lineage of a pane.
-Lineage read_lineage(const std::byte* block, const std::vector<std::string>& source_names);
-
 }  // namespace takt

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "operators/pane_step.h"
+#include <array>
+
+#include "operators/open_panes.h"
 #include "operators/posting_identity.h"
-#include "pipeline/state/pane_table.h"
+#include "operators/rules_step.h"
 
 namespace takt {
 namespace {
@@ -66,24 +68,15 @@ struct Options {
 /// What a posting says beside its sums, by the place in Attachment::texts.
 enum Text : std::size_t { kUnit, kCurrency, kDebit, kCredit, kCostCenter, kCorrelation, kZone, kTexts };
 
-struct PostSpec {
-    std::string name;
-    std::uint32_t node = 0;  ///< place among the terminals of the plan: order of outputs of one time
+/// Views of them, of a row or a pane.
+using Texts = std::array<std::string_view, kTexts>;
+
+struct PostSpec : PaneSpec {
     std::string pipeline;
     std::string config_hash;
-    std::vector<std::string> sources;
-    const Segment* segment = nullptr;
-    std::vector<KeyColumn> by;
-    WindowSpec window;
-    Duration lateness = 0;
-    Slot key = kNoSlot;
-    Slot key_hash = kNoSlot;
-    Slot start = kNoSlot;
-    Slot end = kNoSlot;
     Slot texts[kTexts] = {kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot};
 
-    std::vector<Accumulator> functions;  ///< of quantity and amount
-    int quantity_function = -1;
+    int quantity_function = -1;  ///< place in functions
     int amount_function = -1;
     /// Without a window: the columns that tell one row from all others; empty: only its place in its source does.
     std::vector<KeyColumn> identity;
@@ -95,7 +88,6 @@ struct PostSpec {
     int amount_source_scale = 0;
     int quantity_digits = 6;
     int amount_digits = 2;
-    std::uint32_t block_bytes = 0;
     std::uint32_t posted_offset = 0;
 };
 
@@ -114,8 +106,7 @@ class PostBase : public KeyedState {
 
   protected:
     /// A document without its numbers.
-    Posting draft(std::string_view key, const std::vector<std::string>& texts, Timestamp date_of,
-                  std::uint32_t revision) {
+    Posting draft(std::string_view key, const Texts& texts, Timestamp date_of, std::uint32_t revision) {
         Posting posting;
         posting.type = spec_.name;
         posting.pipeline = spec_.pipeline;
@@ -127,8 +118,7 @@ class PostBase : public KeyedState {
         posting.debit = texts[kDebit];
         posting.credit = texts[kCredit];
         posting.correlation_id = texts[kCorrelation];
-        const TimeZone* zone =
-            finder_.zone(texts[kZone].empty() ? std::string_view("UTC") : std::string_view(texts[kZone]));
+        const TimeZone* zone = finder_.zone(texts[kZone].empty() ? "UTC" : texts[kZone]);
         CHECK(zone != nullptr);
         posting.posting_date = zone->local_date(date_of);
         posting.has_quantity = spec_.has_quantity;
@@ -138,18 +128,18 @@ class PostBase : public KeyedState {
         return posting;
     }
 
-    void complete(Posting& posting, std::string_view key, const std::string& cost_center) const {
+    void complete(Posting& posting, std::string_view key, std::string_view cost_center) const {
         if (posting.has_amount && !posting.debit.empty() && !posting.credit.empty()) {
-            posting.lines.push_back({posting.debit, cost_center, Side::debit, posting.amount});
-            posting.lines.push_back({posting.credit, cost_center, Side::credit, posting.amount});
+            posting.lines.push_back({posting.debit, std::string(cost_center), Side::debit, posting.amount});
+            posting.lines.push_back({posting.credit, std::string(cost_center), Side::credit, posting.amount});
         }
         posting.key = posting_key(posting, key, posting.revision);
         if (posting.revision > 1) posting.previous_key = posting_key(posting, key, posting.revision - 1);
         posting.payload_hash = posting_payload_hash(posting);
     }
 
-    std::vector<std::string> read_texts(const Batch& batch, Row row) const {
-        std::vector<std::string> texts(kTexts);
+    Texts read_texts(const Batch& batch, Row row) const {
+        Texts texts;
         for (std::size_t i = 0; i < kTexts; ++i) {
             if (spec_.texts[i] != kNoSlot) texts[i] = batch.column(spec_.texts[i]).values<std::string_view>()[row];
         }
@@ -171,7 +161,7 @@ class EventPostState final : public PostBase {
         for (const Row row : rows) {
             if (batch.outcome[row] != kUndecided) continue;
             const Timestamp time = batch.event_time[row];
-            const std::vector<std::string> texts = read_texts(batch, row);
+            const Texts texts = read_texts(batch, row);
             Posting posting = draft(keys[row], texts, time, 1);
             posting.quantity = posting.quantity_cumulative =
                 number(batch, row, spec_.quantity, spec_.quantity_digits, posting.has_quantity);
@@ -235,61 +225,22 @@ class EventPostState final : public PostBase {
 /// Posts the panes of windows: revision 1 when the watermark passes the end, further ones for what comes late.
 class PanePostState final : public PostBase {
   public:
-    explicit PanePostState(const PostSpec& spec) : PostBase(spec), panes_(spec.block_bytes, spec.lateness) {}
-    ~PanePostState() override {
-        panes_.for_each([](PaneTable::Pane& pane) { release(pane); });
-    }
+    explicit PanePostState(const PostSpec& spec) : PostBase(spec), panes_(spec) {}
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
-        const std::uint32_t windows = spec_.window.windows_per_event();
-        for (std::uint32_t back = 0; back < windows; ++back) {
-            find_panes(batch, rows, watermark, static_cast<Duration>(back) * spec_.window.every);
-            add_lineage(batch, *spec_.segment, rows_, blocks_);
-            for (const Accumulator& function : spec_.functions) function.add(batch, rows_, blocks_);
-        }
+        panes_.add(batch, rows, watermark,
+                   [&](Row row, std::byte* block) { pane_header(block).texts = pack_texts(read_texts(batch, row)); });
     }
 
-    void end_epoch(Timestamp before, Timestamp after, std::uint64_t, LaneOutput& output) override {
-        (void)before;
+    void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
-            after, [&](PaneTable::Pane& pane) { fire(pane, output); }, [](PaneTable::Pane& pane) { release(pane); });
+            after, [&](PaneTable::Pane& pane) { fire(pane, output); }, [](PaneTable::Pane&) {});
     }
 
     std::uint64_t entries() const override { return panes_.size(); }
     std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
 
   private:
-    static void release(PaneTable::Pane& pane) {
-        PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
-        delete header.attachment;
-        header.attachment = nullptr;
-    }
-
-    void find_panes(Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
-        rows_.clear();
-        blocks_.clear();
-        const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
-        const std::uint64_t* hashes = batch.column(spec_.key_hash).values<std::uint64_t>();
-        const Timestamp* starts = batch.column(spec_.start).values<Timestamp>();
-        const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
-        for (const Row row : rows) {
-            if (batch.outcome[row] != kUndecided) continue;
-            const Window window{starts[row] - back, ends[row] - back};
-            if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
-            PaneTable::Pane& pane = panes_.upsert(hashes[row], keys[row], window);
-            PaneHeader& header = *reinterpret_cast<PaneHeader*>(pane.block());
-            if (header.attachment == nullptr) begin_pane(batch, row, header);
-            rows_.push_back(row);
-            blocks_.push_back(pane.block());
-        }
-    }
-
-    void begin_pane(const Batch& batch, Row row, PaneHeader& header) {
-        header.attachment = new Attachment;
-        header.attachment->texts = read_texts(batch, row);
-        for (const Accumulator& function : spec_.functions) function.prepare(*header.attachment);
-    }
-
     void fire(PaneTable::Pane& pane, LaneOutput& output) {
         const std::byte* block = pane.block();
         Posted& posted = *reinterpret_cast<Posted*>(pane.block() + spec_.posted_offset);
@@ -297,11 +248,11 @@ class PanePostState final : public PostBase {
             total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
         const Int128 amount = total(block, spec_.amount_function, spec_.amount_source_scale, spec_.amount_digits);
         if (quantity == posted.quantity && amount == posted.amount) return;
-        const PaneHeader& header = *reinterpret_cast<const PaneHeader*>(block);
         ++posted.revision;
+        Texts texts;
+        unpack_texts(pane_header(block).texts, texts);
         const Window window = pane.window();
-        Posting posting =
-            draft(pane.key(), header.attachment->texts, window.start, static_cast<std::uint32_t>(posted.revision));
+        Posting posting = draft(pane.key(), texts, window.start, static_cast<std::uint32_t>(posted.revision));
         posting.window_start = window.start;
         posting.window_end = window.end;
         posting.quantity = quantity - posted.quantity;
@@ -309,7 +260,7 @@ class PanePostState final : public PostBase {
         posting.amount = amount - posted.amount;
         posting.amount_cumulative = amount;
         posting.lineage = read_lineage(block, spec_.sources);
-        complete(posting, pane.key(), header.attachment->texts[kCostCenter]);
+        complete(posting, pane.key(), texts[kCostCenter]);
         posted.quantity = quantity;
         posted.amount = amount;
         output.postings.push_back(
@@ -325,9 +276,7 @@ class PanePostState final : public PostBase {
         return *value;
     }
 
-    PaneTable panes_;
-    std::vector<Row> rows_;
-    std::vector<std::byte*> blocks_;
+    OpenPanes panes_;
 };
 
 class PostOperator final : public KeyedOperator {
@@ -354,12 +303,10 @@ class PostPlanner {
     void run() {
         const bool read = Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"from"});
         pane_.name = step_.name;
-        spec_.name = step_.name;
         if (!read) return;
         plan_id_hash(stream_, context_);
         plan_where();
         pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
-        spec_.by = pane_.by;
         const auto window = read_window(step_.node->find("window"), what_, stream_, context_);
         if (!window) return;
         if (window->kind == WindowSpec::Kind::session) {
@@ -369,8 +316,7 @@ class PostPlanner {
             return;
         }
         pane_.window = *window;
-        spec_.window = *window;
-        pane_.lateness = spec_.lateness = options_.lateness.count();
+        pane_.lateness = options_.lateness.count();
         check_combination();
         plan_texts();
         plan_numbers();
@@ -391,14 +337,9 @@ class PostPlanner {
     }
 
     void check_combination() {
-        const Segment& segment = context_.segment(stream_.segment);
-        if (segment.dedup && !stream_.after_dedup) {
-            context_.mistakes().add(
-                step_.place, "C163",
-                fmt::format(
-                    "{} takes rows that did not pass '{}': retries would be counted twice; read a step after it", what_,
-                    segment.dedup->step));
-        }
+        const ConfigNode* window = step_.node->find("window");
+        check_pane_input(step_, what_, stream_, pane_.window, window ? window->place : step_.place,
+                         !options_.zone.text.empty(), context_);
         if (stream_.revised && !takes_revisions()) {
             context_.mistakes().add(
                 step_.place, "C164",
@@ -406,13 +347,9 @@ class PostPlanner {
                     "{} would post cumulative revisions again in full; leave out 'emit: cumulative' of the aggregate",
                     what_));
         }
-        if (!spec_.window.has_windows() && step_.node->find("lateness") != nullptr) {
+        if (!pane_.window.has_windows() && step_.node->find("lateness") != nullptr) {
             context_.mistakes().add(step_.node->find("lateness")->place, "C165",
                                     fmt::format("{} has no window, so nothing is late", what_));
-        }
-        if (spec_.window.needs_zone() && options_.zone.text.empty()) {
-            context_.mistakes().add(step_.node->find("window")->place, "C166",
-                                    fmt::format("the local window of {} needs 'zone'", what_));
         }
         if (options_.debit.text.empty() != options_.credit.text.empty()) {
             context_.mistakes().add(step_.place, "C167",
@@ -429,7 +366,7 @@ class PostPlanner {
 
     /// Whether the numbers stay right when a pane comes again with its whole value.
     bool takes_revisions() const {
-        bool right = spec_.window.has_windows();
+        bool right = pane_.window.has_windows();
         for (const ExpressionText* number : {&options_.quantity, &options_.amount}) {
             const std::string name = number->text.substr(0, number->text.find('('));
             right = right && (number->text.empty() || name == "last" || name == "max");
@@ -457,7 +394,6 @@ class PostPlanner {
     void plan_numbers() {
         spec_.quantity_digits = static_cast<int>(options_.quantity_digits);
         spec_.amount_digits = static_cast<int>(options_.amount_digits);
-        spec_.block_bytes = sizeof(PaneHeader);
         spec_.posted_offset = spec_.block_bytes;
         spec_.block_bytes += sizeof(Posted);
         spec_.has_quantity = plan_number(options_.quantity, "quantity", spec_.quantity_function, spec_.quantity,
@@ -469,7 +405,7 @@ class PostPlanner {
     bool plan_number(const ExpressionText& text, const char* role, int& function_index, Slot& slot, int& scale) {
         if (text.text.empty()) return false;
         const std::string column = fmt::format("#{}.{}", step_.name, role);
-        if (!spec_.window.has_windows()) {
+        if (!pane_.window.has_windows()) {
             slot = plan_value(text, column, TypeKind::decimal, stream_, context_, pane_.arguments);
             return true;
         }
@@ -482,47 +418,20 @@ class PostPlanner {
             return true;
         }
         scale = planned->result.is(TypeKind::decimal) ? planned->result.scale : 0;
-        function_index = static_cast<int>(spec_.functions.size());
-        spec_.functions.emplace_back(planned->function, planned->argument, planned->argument_type, spec_.block_bytes,
-                                     static_cast<std::uint32_t>(spec_.functions.size()));
-        spec_.block_bytes += Accumulator::size_bytes(planned->function);
+        function_index = static_cast<int>(spec_.add_function(*planned));
         return true;
     }
 
     void finish() {
-        Segment& segment = context_.segment(stream_.segment);
-        plan_pane_columns(stream_, context_, pane_);
-        const auto dead = [&](std::string_view reason, const std::string& owner) {
-            return context_.outcomes().add(
-                {OutcomeKind::dead_letter, std::string(reason), owner, step_.name, stream_.after_dedup});
-        };
-        pane_.no_window = dead("MISSING_MASTER_DATA", options_.owner);
-        pane_.on_error = dead(kExpressionReason, "plant_it");
+        pane_.no_window = context_.outcomes().add(
+            {OutcomeKind::dead_letter, "MISSING_MASTER_DATA", options_.owner, step_.name, stream_.after_dedup});
+        pane_.on_error = expression_outcome(step_, stream_, context_);
         spec_.pipeline = context_.pipeline();
         spec_.config_hash = context_.config_hash();
-        spec_.sources = context_.source_names();
-        spec_.segment = &segment;
-        spec_.key = pane_.key;
-        spec_.key_hash = pane_.key_hash;
-        spec_.start = pane_.start;
-        spec_.end = pane_.end;
-        spec_.node = context_.next_output();
-        if (!spec_.window.has_windows()) spec_.identity = identity_columns(segment);
-
-        const StreamId out = context_.add_stream(stream_.segment);
-        const std::string detail = fmt::format("by {}, window {}, lateness {}", fmt::join(options_.by, ", "),
-                                               spec_.window.text(), format_duration(spec_.lateness));
-        segment.nodes.push_back({step_.name, make_pane_step(std::move(pane_)), {stream_.id}, {out}});
-        KeyedNode node;
-        node.step = step_.name;
-        node.in = out;
-        node.key_hash = spec_.key_hash;
-        node.op = std::make_unique<PostOperator>(std::move(spec_));
-        segment.terminals.push_back(std::move(node));
-        GraphNode& drawn = context_.draw(step_, "posting", detail);
-        drawn.keyed = true;
-        drawn.exchange_key = fmt::format("{}", fmt::join(options_.by, ", "));
-        drawn.segment = stream_.segment;
+        if (!pane_.window.has_windows()) spec_.identity = identity_columns(context_.segment(stream_.segment));
+        const StreamId out = plan_pane_step(stream_, std::move(pane_), spec_, context_);
+        auto op = std::make_unique<PostOperator>(spec_);
+        plan_pane_terminal(step_, "posting", spec_, std::move(op), out, -1, stream_, context_);
     }
 
     static std::vector<KeyColumn> identity_columns(const Segment& segment) {

@@ -9,10 +9,16 @@ namespace {
 
 /// Length before text: no two lists of fields have one form.
 void add(std::string& form, std::string_view text) {
-    form += fmt::format("{}:{};", text.size(), text);
+    const fmt::format_int size(text.size());
+    form.append(size.data(), size.size());
+    form += ':';
+    form += text;
+    form += ';';
 }
 void add(std::string& form, std::int64_t number) {
-    form += fmt::format("{};", number);
+    const fmt::format_int digits(number);
+    form.append(digits.data(), digits.size());
+    form += ';';
 }
 
 }  // namespace

@@ -103,7 +103,7 @@ class Core::Impl {
     void run_committer(Todo& todo);
     void commit_rows(Chunk& chunk);
     void commit_epoch(Chunk& chunk);
-    void gather(Chunk& chunk, std::vector<OrderedPosting>& postings);
+    void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
     KeyedState& state_of(Lane& lane, const Keyed& keyed) {
         SegmentStates& states = lane.states[keyed.segment];
         return keyed.terminal < 0 ? *states.dedup : *states.terminals[static_cast<std::size_t>(keyed.terminal)];
@@ -463,18 +463,17 @@ void Core::Impl::commit_rows(Chunk& chunk) {
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
 }
 
-void Core::Impl::gather(Chunk& chunk, std::vector<OrderedPosting>& postings) {
+void Core::Impl::gather(Chunk& chunk, std::vector<OrderedPosting*>& postings) {
     for (std::size_t i = 0; i < keyed_.size(); ++i) {
         const KeyedNode& node = *keyed_[i].node;
         StateSize size{node.step};
         for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
             LaneOutput& output = chunk.outputs[lane][i];
-            std::move(output.postings.begin(), output.postings.end(), std::back_inserter(postings));
+            for (OrderedPosting& posting : output.postings) postings.push_back(&posting);
             if (!output.rows.empty()) {
                 CHECK(node.output_segment >= 0);
                 panes_.add(static_cast<std::size_t>(node.output_segment), std::move(output.rows));
             }
-            output.clear();
             size.entries += chunk.sizes[lane][i].entries;
             size.size_bytes += chunk.sizes[lane][i].size_bytes;
         }
@@ -488,14 +487,21 @@ void Core::Impl::commit_epoch(Chunk& chunk) {
     result_.watermark_after = chunk.watermark_after;
     result_.cuts = std::move(chunk.cuts);
     result_.cut = std::move(chunk.cut);
-    std::vector<OrderedPosting> postings;
+    // Postings are large: they are sorted by their places and moved once.
+    std::vector<OrderedPosting*> postings;
     gather(chunk, postings);
-    panes_.end_epoch(chunk.watermark, chunk.watermark_after, result_, postings);
+    std::vector<OrderedPosting> of_panes;
+    panes_.end_epoch(chunk.watermark, chunk.watermark_after, result_, of_panes);
+    for (OrderedPosting& posting : of_panes) postings.push_back(&posting);
     std::stable_sort(postings.begin(), postings.end(),
-                     [](const OrderedPosting& a, const OrderedPosting& b) { return a.order < b.order; });
-    for (OrderedPosting& ordered : postings) {
-        ordered.posting.epoch = chunk.epoch;
-        result_.postings.push_back(std::move(ordered.posting));
+                     [](const OrderedPosting* a, const OrderedPosting* b) { return a->order < b->order; });
+    result_.postings.reserve(postings.size());
+    for (OrderedPosting* ordered : postings) {
+        ordered->posting.epoch = chunk.epoch;
+        result_.postings.push_back(std::move(ordered->posting));
+    }
+    for (auto& lane : chunk.outputs) {
+        for (LaneOutput& output : lane) output.clear();
     }
     for (DeadLetter& letter : result_.dead_letters) letter.epoch = chunk.epoch;
 

@@ -1,15 +1,27 @@
 #include "pipeline/state/pane_table.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <new>
+#include <utility>
 
 #include "pipeline/base/check.h"
 
 namespace takt {
 
+namespace {
+constexpr std::size_t kFirstSlots = 64;
+}
+
 static_assert(alignof(PaneTable::Pane) <= 16 && sizeof(PaneTable::Pane) % 16 == 0);
 
 PaneTable::PaneTable(std::uint32_t block_bytes, Duration lateness)
-    : stride_(static_cast<std::uint32_t>(sizeof(Pane)) + block_bytes), lateness_(lateness), slots_(64), mask_(63) {
+    : stride_(static_cast<std::uint32_t>(sizeof(Pane)) + block_bytes),
+      lateness_(lateness),
+      slots_(kFirstSlots),
+      mask_(kFirstSlots - 1),
+      home_shift_(32 - std::countr_zero(kFirstSlots)) {
     CHECK(block_bytes % 16 == 0);
     CHECK(lateness >= 0);
 }
@@ -18,15 +30,56 @@ PaneTable::~PaneTable() {
     for (std::uint32_t id = 0; id < next_id_; ++id) pane(id).~Pane();
 }
 
-PaneTable::Pane& PaneTable::upsert(std::uint64_t key_hash, std::string_view key, const Window& window) {
-    const std::uint64_t hash = mix(key_hash, window.start);
-    const auto tag = static_cast<std::uint32_t>(hash >> 32);
-    for (std::size_t at = static_cast<std::size_t>(hash) & mask_;; at = (at + 1) & mask_) {
+void PaneTable::upsert(std::span<const Want> wants, std::vector<Pane*>& found, std::vector<std::uint32_t>& made) {
+    // Each row depends on three places in memory, one after the other: slot, pane, key.
+    constexpr std::size_t kGroup = 32;
+    std::array<std::uint64_t, kGroup> hashes;
+    found.resize(wants.size());
+    made.clear();
+    for (std::size_t first = 0; first < wants.size(); first += kGroup) {
+        const std::span<const Want> group = wants.subspan(first, std::min(kGroup, wants.size() - first));
+        for (std::size_t i = 0; i < group.size(); ++i) {
+            hashes[i] = mix(group[i].key_hash, group[i].window.start);
+            __builtin_prefetch(&slots_[home(tag_of(hashes[i]))]);
+        }
+        for (std::size_t i = 0; i < group.size(); ++i) prefetch_pane(hashes[i]);
+        for (std::size_t i = 0; i < group.size(); ++i) prefetch_key(hashes[i]);
+        for (std::size_t i = 0; i < group.size(); ++i) {
+            const std::uint64_t before = size_;
+            found[first + i] = &upsert(hashes[i], group[i]);
+            if (size_ != before) made.push_back(static_cast<std::uint32_t>(first + i));
+        }
+    }
+}
+
+const PaneTable::Pane* PaneTable::candidate(std::uint64_t hash) const {
+    for (std::size_t at = home(tag_of(hash));; at = (at + 1) & mask_) {
         const Slot& slot = slots_[at];
-        if (slot.id_plus_1 == 0) return make(hash, key, window);
-        if (slot.tag != tag) continue;
+        if (slot.id_plus_1 == 0) return nullptr;
+        if (slot.tag == tag_of(hash)) return &pane(slot.id_plus_1 - 1);
+    }
+}
+
+void PaneTable::prefetch_pane(std::uint64_t hash) const {
+    const Pane* there = candidate(hash);
+    if (there == nullptr) return;
+    const auto* memory = reinterpret_cast<const std::byte*>(there);
+    for (std::uint32_t offset = 0; offset < stride_; offset += 64) __builtin_prefetch(memory + offset, 1);
+}
+
+void PaneTable::prefetch_key(std::uint64_t hash) const {
+    const Pane* there = candidate(hash);
+    if (there != nullptr) __builtin_prefetch(there->key_.get());
+}
+
+PaneTable::Pane& PaneTable::upsert(std::uint64_t hash, const Want& want) {
+    for (std::size_t at = home(tag_of(hash));; at = (at + 1) & mask_) {
+        const Slot& slot = slots_[at];
+        if (slot.id_plus_1 == 0) return make(hash, want);
+        if (slot.tag != tag_of(hash)) continue;
         Pane& found = pane(slot.id_plus_1 - 1);
-        if (found.hash_ != hash || found.start_ != window.start || found.end_ != window.end || found.key() != key)
+        if (found.hash_ != hash || found.start_ != want.window.start || found.end_ != want.window.end ||
+            found.key() != want.key)
             continue;
         if (found.fired_ && !found.dirty_) {
             found.dirty_ = true;
@@ -36,7 +89,7 @@ PaneTable::Pane& PaneTable::upsert(std::uint64_t key_hash, std::string_view key,
     }
 }
 
-PaneTable::Pane& PaneTable::make(std::uint64_t hash, std::string_view key, const Window& window) {
+PaneTable::Pane& PaneTable::make(std::uint64_t hash, const Want& want) {
     if ((size_ + 1) * 10 > slots_.size() * 7) grow();
     std::uint32_t id = next_id_;
     if (!free_.empty()) {
@@ -53,42 +106,42 @@ PaneTable::Pane& PaneTable::make(std::uint64_t hash, std::string_view key, const
     Pane& fresh = pane(id);
     std::memset(fresh.block(), 0, stride_ - sizeof(Pane));
     fresh.hash_ = hash;
-    fresh.start_ = window.start;
-    fresh.end_ = window.end;
-    fresh.key_ = std::make_unique_for_overwrite<char[]>(key.size());
-    if (!key.empty()) std::memcpy(fresh.key_.get(), key.data(), key.size());
-    fresh.key_size_ = static_cast<std::uint32_t>(key.size());
+    fresh.start_ = want.window.start;
+    fresh.end_ = want.window.end;
+    fresh.key_ = std::make_unique_for_overwrite<char[]>(want.key.size());
+    if (!want.key.empty()) std::memcpy(fresh.key_.get(), want.key.data(), want.key.size());
+    fresh.key_size_ = static_cast<std::uint32_t>(want.key.size());
     fresh.id_ = id;
     fresh.fired_ = fresh.dirty_ = false;
     fresh.live_ = true;
-    key_bytes_ += key.size();
+    key_bytes_ += want.key.size();
     ++size_;
-    insert_slot(hash, id);
-    due_[window.end].push_back(id);
+    insert_slot({tag_of(hash), id + 1});
+    due_[want.window.end].push_back(id);
     return fresh;
 }
 
-void PaneTable::insert_slot(std::uint64_t hash, std::uint32_t id) {
-    std::size_t at = static_cast<std::size_t>(hash) & mask_;
+void PaneTable::insert_slot(const Slot& slot) {
+    std::size_t at = home(slot.tag);
     while (slots_[at].id_plus_1 != 0) at = (at + 1) & mask_;
-    slots_[at] = {static_cast<std::uint32_t>(hash >> 32), id + 1};
+    slots_[at] = slot;
 }
 
 void PaneTable::grow() {
-    slots_.assign(slots_.size() * 2, Slot{});
+    const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(slots_.size() * 2));
     mask_ = slots_.size() - 1;
-    for (std::uint32_t id = 0; id < next_id_; ++id) {
-        if (pane(id).live_) insert_slot(pane(id).hash_, id);
+    --home_shift_;
+    for (const Slot& slot : old) {
+        if (slot.id_plus_1 != 0) insert_slot(slot);
     }
 }
 
 void PaneTable::remove(Pane& gone) {
-    std::size_t hole = static_cast<std::size_t>(gone.hash_) & mask_;
+    std::size_t hole = home(tag_of(gone.hash_));
     while (slots_[hole].id_plus_1 != gone.id_ + 1) hole = (hole + 1) & mask_;
     // Move back what probed past the hole (Knuth, TAOCP vol. 3, 6.4, algorithm R).
     for (std::size_t at = (hole + 1) & mask_; slots_[at].id_plus_1 != 0; at = (at + 1) & mask_) {
-        const std::size_t home = static_cast<std::size_t>(pane(slots_[at].id_plus_1 - 1).hash_) & mask_;
-        if (((at - home) & mask_) < ((at - hole) & mask_)) continue;
+        if (((at - home(slots_[at].tag)) & mask_) < ((at - hole) & mask_)) continue;
         slots_[hole] = slots_[at];
         hole = at;
     }

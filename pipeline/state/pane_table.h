@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -48,12 +49,16 @@ class PaneTable {
     PaneTable(std::uint32_t block_bytes, Duration lateness);
     ~PaneTable();
 
-    /// The pane of this key and window, made where it is not there. `key_hash` must be a function of `key`.
-    Pane& upsert(std::uint64_t key_hash, std::string_view key, const Window& window);
-    /// Brings the pane's slot near; call it some rows ahead of upsert.
-    void prefetch(std::uint64_t key_hash, const Window& window) const {
-        __builtin_prefetch(&slots_[static_cast<std::size_t>(mix(key_hash, window.start)) & mask_]);
-    }
+    struct Want {
+        std::uint64_t key_hash = 0;  ///< a function of `key`
+        std::string_view key;
+        Window window;
+    };
+    /// The pane of this key and window, made where it is not there.
+    Pane& upsert(const Want& want) { return upsert(mix(want.key_hash, want.window.start), want); }
+    /// The same for many rows, whose panes' memory is brought near some rows ahead. `found` gets one for each, `made`
+    /// the places in `wants` of those that were not there.
+    void upsert(std::span<const Want> wants, std::vector<Pane*>& found, std::vector<std::uint32_t>& made);
 
     /// The watermark has moved to `watermark` (never back). Calls `fire` for each pane that it reached and for each
     /// that changed since it fired; then `purge` for each that is too old, before it is gone. In no particular order.
@@ -98,7 +103,7 @@ class PaneTable {
 
   private:
     struct Slot {
-        std::uint32_t tag = 0;
+        std::uint32_t tag = 0;        ///< of the hash: chooses the home slot, too, so moving a slot needs no pane
         std::uint32_t id_plus_1 = 0;  ///< 0: free
     };
     static constexpr std::uint32_t kPanesPerSlab = 256;
@@ -115,10 +120,17 @@ class PaneTable {
         return *reinterpret_cast<const Pane*>(slabs_[id / kPanesPerSlab].get() +
                                               std::size_t{id % kPanesPerSlab} * stride_);
     }
-    Pane& make(std::uint64_t hash, std::string_view key, const Window& window);
+    static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
+    std::size_t home(std::uint32_t tag) const { return static_cast<std::size_t>(tag) >> home_shift_; }
+    Pane& upsert(std::uint64_t hash, const Want& want);
+    void prefetch_pane(std::uint64_t hash) const;
+    void prefetch_key(std::uint64_t hash) const;
+    /// The first pane whose slot has the hash's tag; null where there is none.
+    const Pane* candidate(std::uint64_t hash) const;
+    Pane& make(std::uint64_t hash, const Want& want);
     void remove(Pane& gone);
     void grow();
-    void insert_slot(std::uint64_t hash, std::uint32_t id);
+    void insert_slot(const Slot& slot);
 
     struct FreeSlab {
         void operator()(std::byte* memory) const { ::operator delete (memory, std::align_val_t{64}); }
@@ -129,8 +141,9 @@ class PaneTable {
     std::vector<std::unique_ptr<std::byte, FreeSlab>> slabs_;
     std::vector<std::uint32_t> free_;
     std::uint32_t next_id_ = 0;
-    std::vector<Slot> slots_;
+    std::vector<Slot> slots_;  ///< a power of two
     std::size_t mask_;
+    unsigned home_shift_;  ///< 32 - log2(slots)
     std::uint64_t size_ = 0;
     std::uint64_t key_bytes_ = 0;
     std::map<Timestamp, std::vector<std::uint32_t>> due_;   ///< by window end: not fired yet

@@ -34,7 +34,7 @@ struct Table {
     explicit Table(Duration lateness) : panes(16, lateness) {}
 
     PaneTable::Pane& add(std::string_view key, const Window& window, std::int64_t value) {
-        PaneTable::Pane& pane = panes.upsert(hash64(key), key, window);
+        PaneTable::Pane& pane = panes.upsert({hash64(key), key, window});
         sum(pane) += value;
         return pane;
     }
@@ -67,12 +67,12 @@ TEST(PaneTable, SumsWhatBelongsToOneKeyAndWindow) {
 
 TEST(PaneTable, TellsKeysWithTheSameHashApart) {
     PaneTable panes(16, 0);
-    sum(panes.upsert(7, "one", {0, 10})) += 1;
-    sum(panes.upsert(7, "two", {0, 10})) += 2;
-    sum(panes.upsert(7, "", {0, 10})) += 4;
+    sum(panes.upsert({7, "one", {0, 10}})) += 1;
+    sum(panes.upsert({7, "two", {0, 10}})) += 2;
+    sum(panes.upsert({7, "", {0, 10}})) += 4;
     EXPECT_EQ(panes.size(), 3u);
-    EXPECT_EQ(sum(panes.upsert(7, "one", {0, 10})), 1);
-    EXPECT_EQ(sum(panes.upsert(7, "", {0, 10})), 4);
+    EXPECT_EQ(sum(panes.upsert({7, "one", {0, 10}})), 1);
+    EXPECT_EQ(sum(panes.upsert({7, "", {0, 10}})), 4);
 }
 
 TEST(PaneTable, FiresWhenTheWatermarkReachesTheEndAndNotBefore) {
@@ -158,21 +158,35 @@ TEST(PaneTable, FiresAndPurgesLikeAPlainMap) {
         Table table(lateness);
         Timestamp watermark = 0;
         for (int epoch = 0; epoch < 300; ++epoch) {
+            std::vector<std::string> texts;
+            std::vector<PaneTable::Want> wants;
+            texts.reserve(60);  // wants look into them
             for (int i = 0; i < 60; ++i) {
                 const Timestamp time = watermark - lateness + static_cast<Timestamp>(random() % 150);
                 const Duration size = random() % 2 == 0 ? 10 : 60;
                 const Window window = tumbling_window(time, size, 0);
                 if (watermark > window.end + lateness) continue;
-                const std::string key = std::to_string(random() % keys);
-                const auto value = static_cast<std::int64_t>(random() % 100);
+                const std::string& key = texts.emplace_back(std::to_string(random() % keys));
                 // Keys of several digits all have the same hash.
-                PaneTable::Pane& pane = table.panes.upsert(key.size() == 1 ? hash64(key) : 42, key, window);
-                Known& known = model[{window.end, window.start, key}];
-                EXPECT_EQ(pane.fired(), known.fired);
-                sum(pane) += value;
-                known.sum += value;
-                known.changed = true;
+                wants.push_back({key.size() == 1 ? hash64(key) : 42, key, window});
             }
+            std::vector<PaneTable::Pane*> found;
+            std::vector<std::uint32_t> made;
+            std::vector<std::uint32_t> expected_made;
+            table.panes.upsert(wants, found, made);
+            ASSERT_EQ(found.size(), wants.size());
+            for (std::uint32_t i = 0; i < wants.size(); ++i) {
+                const auto value = static_cast<std::int64_t>(random() % 100);
+                const auto [known, fresh] =
+                    model.try_emplace({wants[i].window.end, wants[i].window.start, std::string(wants[i].key)});
+                if (fresh) expected_made.push_back(i);
+                EXPECT_EQ(found[i]->fired(), known->second.fired);
+                EXPECT_EQ(found[i]->key(), wants[i].key);
+                sum(*found[i]) += value;
+                known->second.sum += value;
+                known->second.changed = true;
+            }
+            EXPECT_EQ(made, expected_made);
             watermark += static_cast<Timestamp>(random() % 30);
             table.advance(watermark);
             std::vector<std::string> fired, purged;

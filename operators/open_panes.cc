@@ -1,0 +1,98 @@
+#include "operators/open_panes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace takt {
+
+std::size_t PaneSpec::add_function(const PlannedFunction& planned) {
+    const std::size_t index = functions.size();
+    functions.emplace_back(planned.function, planned.argument, planned.argument_type, block_bytes,
+                           static_cast<std::uint32_t>(index));
+    block_bytes += Accumulator::size_bytes(planned.function);
+    return index;
+}
+
+void PaneSpec::begin(std::byte* block) const {
+    if (std::none_of(functions.begin(), functions.end(), [](const auto& one) { return one.needs_attachment(); }))
+        return;
+    PaneHeader& header = pane_header(block);
+    header.attachment = new Attachment;
+    for (const Accumulator& function : functions) function.prepare(*header.attachment);
+}
+
+void PaneSpec::add(const Batch& batch, std::span<const Row> rows, std::span<std::byte* const> blocks) const {
+    add_lineage(batch, *segment, rows, blocks);
+    for (const Accumulator& function : functions) function.add(batch, rows, blocks);
+}
+
+void OpenPanes::collect(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
+    rows_.clear();
+    wants_.clear();
+    const std::string_view* keys = batch.column(spec_.key).values<std::string_view>();
+    const std::uint64_t* hashes = batch.column(spec_.key_hash).values<std::uint64_t>();
+    const Timestamp* starts = batch.column(spec_.start).values<Timestamp>();
+    const Timestamp* ends = batch.column(spec_.end).values<Timestamp>();
+    for (const Row row : rows) {
+        if (batch.outcome[row] != kUndecided) continue;
+        const Window window{starts[row] - back, ends[row] - back};
+        if (watermark > saturating_add(window.end, spec_.lateness)) continue;  // one of several windows
+        rows_.push_back(row);
+        wants_.push_back({hashes[row], keys[row], window});
+    }
+}
+
+void check_pane_input(const StepSpec& step, const std::string& what, const Stream& stream, const WindowSpec& window,
+                      const Place& window_place, bool has_zone, PlanContext& context) {
+    const Segment& segment = context.segment(stream.segment);
+    if (segment.dedup && !stream.after_dedup) {
+        context.mistakes().add(
+            step.place, "C163",
+            fmt::format("{} takes rows that did not pass '{}': retries would be counted twice; read a step after it",
+                        what, segment.dedup->step));
+    }
+    if (window.needs_zone() && !has_zone) {
+        context.mistakes().add(window_place, "C166", fmt::format("the local window of {} needs 'zone'", what));
+    }
+}
+
+StreamId plan_pane_step(Stream& stream, PaneStepSpec&& pane, PaneSpec& spec, PlanContext& context) {
+    Segment& segment = context.segment(stream.segment);
+    plan_pane_columns(stream, context, pane);
+    spec.name = pane.name;
+    spec.sources = context.source_names();
+    spec.segment = &segment;
+    spec.by = pane.by;
+    spec.window = pane.window;
+    spec.lateness = pane.lateness;
+    spec.key = pane.key;
+    spec.key_hash = pane.key_hash;
+    spec.start = pane.start;
+    spec.end = pane.end;
+    spec.node = context.next_output();
+    const StreamId out = context.add_stream(stream.segment);
+    segment.nodes.push_back({spec.name, make_pane_step(std::move(pane)), {stream.id}, {out}});
+    return out;
+}
+
+void plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& spec, std::unique_ptr<KeyedOperator> op,
+                        StreamId in, std::int32_t output_segment, const Stream& stream, PlanContext& context) {
+    KeyedNode node;
+    node.step = step.name;
+    node.in = in;
+    node.key_hash = spec.key_hash;
+    node.output_segment = output_segment;
+    node.op = std::move(op);
+    context.segment(stream.segment).terminals.push_back(std::move(node));
+    std::vector<std::string> names;
+    for (const KeyColumn& column : spec.by) names.push_back(column.name);
+    GraphNode& drawn = context.draw(step, kind,
+                                    fmt::format("by {}, window {}, lateness {}", fmt::join(names, ", "),
+                                                spec.window.text(), format_duration(spec.lateness)));
+    drawn.keyed = true;
+    drawn.exchange_key = fmt::format("{}", fmt::join(names, ", "));
+    drawn.segment = stream.segment;
+}
+
+}  // namespace takt
