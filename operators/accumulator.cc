@@ -368,15 +368,13 @@ Int128 Accumulator::exact_result(const std::byte* block) const {
             return pane_header(block).attachment->distinct[index_].size();
         case Function::integral: {
             // Half of a number, exactly: five times as much with one digit more.
-            const Int128 twice =
-                twice_integral(pane_header(block).attachment->samples[index_]);
+            const Int128 twice = twice_integral(pane_header(block).attachment->samples[index_]);
             Int128 result = 0;
             CHECK(!__builtin_mul_overflow(twice, static_cast<Int128>(5), &result));
             return result;
         }
         case Function::time_average: {
-            const std::vector<Sample>& samples =
-                pane_header(block).attachment->samples[index_];
+            const std::vector<Sample>& samples = pane_header(block).attachment->samples[index_];
             if (samples.empty()) return 0;
             const int digits = type().scale - type_.scale;
             const Int128 span = samples.back().time - samples.front().time;
@@ -413,8 +411,7 @@ Scalar Accumulator::result(const std::byte* block) const {
             return exact_result(block);
         case Function::integral:
         case Function::time_average: {
-            const std::vector<Sample>& samples =
-                pane_header(block).attachment->samples[index_];
+            const std::vector<Sample>& samples = pane_header(block).attachment->samples[index_];
             if (samples.empty()) return std::monostate{};
             if (!real) return exact_result(block);
             if (function_ == Function::integral) return real_integral(samples);
