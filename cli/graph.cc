@@ -34,8 +34,10 @@ void add_graph(CLI::App& app, Invocation& invocation) {
     const auto options = std::make_shared<GraphOptions>();  // shared by the verb's callbacks, which CLI11 copies
     verb->add_option("config", options->config, "the pipeline")->required()->type_name("CONFIG");
     verb->add_option("--format", options->format, "text by default")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, GraphFormat>{
-            {"text", GraphFormat::text}, {"dot", GraphFormat::dot}, {"mermaid", GraphFormat::mermaid}}))
+        ->transform(CLI::CheckedTransformer(std::map<std::string, GraphFormat>{{"text", GraphFormat::text},
+                                                                               {"dot", GraphFormat::dot},
+                                                                               {"mermaid", GraphFormat::mermaid}})
+                        .description(""))
         ->type_name("text|dot|mermaid");
     verb->add_flag("--physical", options->physical, "segments, what is fused before each exchange, keys and lanes");
     verb->callback([options, &invocation] { invocation.exit_code = graph(*options); });

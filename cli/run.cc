@@ -32,6 +32,7 @@ struct RunOptions {
     std::uint32_t threads = 0;
     Progress progress = Progress::automatic;
     std::string listen;
+    std::optional<Duration> health_limit;
     LogFormat log_format = LogFormat::logfmt;
     std::optional<LogLevel> log_level;
 };
@@ -190,6 +191,7 @@ int run(RunOptions options, const Invocation& invocation) {
         fmt::print(stderr, "takt: --listen wants HOST:PORT, not '{}'\n", options.listen);
         return kExitMistake;
     }
+    if (listen && options.health_limit) listen->health_limit = *options.health_limit;
     StopSignals signals;
     nats_Open(-1);  // before any thread that makes a message
     const auto loaded = load_pipeline(options.config);
@@ -238,13 +240,17 @@ void add_run(CLI::App& app, Invocation& invocation) {
         ->transform(CLI::CheckedTransformer(std::map<std::string, Progress>{{"auto", Progress::automatic},
                                                                             {"live", Progress::live},
                                                                             {"plain", Progress::plain},
-                                                                            {"none", Progress::none}}))
+                                                                            {"none", Progress::none}})
+                        .description(""))
         ->type_name("auto|live|plain|none");
     verb->add_option("--listen", options->listen, "serve /metrics and /healthz here; port 0: any free one")
         ->type_name("HOST:PORT");
+    add_duration(*verb, "--health-limit", options->health_limit,
+                 "how long anything may wait without progress before /healthz says no; 1m");
     verb->add_option("--log-format", options->log_format, "of the log on stderr")
         ->transform(CLI::CheckedTransformer(
-            std::map<std::string, LogFormat>{{"logfmt", LogFormat::logfmt}, {"json", LogFormat::json}}))
+                        std::map<std::string, LogFormat>{{"logfmt", LogFormat::logfmt}, {"json", LogFormat::json}})
+                        .description(""))
         ->type_name("logfmt|json");
     verb->add_option_function<std::string>(
             "--log-level",

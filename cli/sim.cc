@@ -122,7 +122,8 @@ void add_sim(CLI::App& app, Invocation& invocation) {
     verb->add_option("--file", plant.file, "write a file instead of publishing; wants --events or --for")
         ->type_name("OUT");
     verb->add_option("--format", plant.json, "flatbuffers by default; one event a message or line in jsonl")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"jsonl", true}, {"flatbuffers", false}}))
+        ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"jsonl", true}, {"flatbuffers", false}})
+                        .description(""))
         ->type_name("jsonl|flatbuffers");
     verb->callback([options, verb, &invocation] { invocation.exit_code = simulate(*options, *verb); });
 }
