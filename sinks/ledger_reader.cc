@@ -1,5 +1,6 @@
 #include "sinks/ledger_reader.h"
 
+#include <cstring>
 #include <filesystem>
 
 #include "pipeline/base/decimal.h"
@@ -20,9 +21,19 @@ struct ExactSum {
     bool failed = false;
 };
 
+/// What the sum has come to; nothing where SQLite has no memory for it. That memory begins as zeroes and is aligned to
+/// 8 bytes, Int128 to 16: hence a copy.
+std::optional<ExactSum> load_sum(const void* memory) {
+    if (memory == nullptr) return std::nullopt;
+    ExactSum sum;
+    std::memcpy(&sum, memory, sizeof sum);
+    return sum;
+}
+
 void exact_sum_step(sqlite3_context* context, int count, sqlite3_value** values) {
-    auto* sum = static_cast<ExactSum*>(sqlite3_aggregate_context(context, sizeof(ExactSum)));
-    if (sum == nullptr || sum->failed || sqlite3_value_type(values[0]) == SQLITE_NULL) return;
+    void* memory = sqlite3_aggregate_context(context, sizeof(ExactSum));
+    std::optional<ExactSum> sum = load_sum(memory);
+    if (!sum || sum->failed || sqlite3_value_type(values[0]) == SQLITE_NULL) return;
     const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(values[0]));
     const std::string_view written(text, static_cast<std::size_t>(sqlite3_value_bytes(values[0])));
     const std::optional<Decimal> value = parse_decimal(written);
@@ -36,11 +47,12 @@ void exact_sum_step(sqlite3_context* context, int count, sqlite3_value** values)
     const auto after = added && before ? checked_add(*before, factor * *added) : std::nullopt;
     sum->failed = !after;
     if (after) *sum = {*after, scale, true, false};
+    std::memcpy(memory, &*sum, sizeof *sum);
 }
 
 void exact_sum_final(sqlite3_context* context) {
-    const auto* sum = static_cast<const ExactSum*>(sqlite3_aggregate_context(context, 0));
-    if (sum == nullptr || (!sum->any && !sum->failed)) return sqlite3_result_null(context);
+    const std::optional<ExactSum> sum = load_sum(sqlite3_aggregate_context(context, 0));
+    if (!sum || (!sum->any && !sum->failed)) return sqlite3_result_null(context);
     if (sum->failed) return sqlite3_result_error(context, "exact_sum: not a decimal, or more than 128 bits", -1);
     const std::string text = format_decimal(sum->units, sum->scale);
     sqlite3_result_text(context, text.c_str(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
