@@ -382,6 +382,10 @@ OptionDocs format_docs() {
     return {schema, format};
 }
 
+OptionDocs flatbuffers_docs() {
+    return FlatBuffersSection::options().describe();
+}
+
 OptionDocs delimited_docs() {
     return DelimitedSection::options().describe();
 }

@@ -43,9 +43,10 @@ Result<std::shared_ptr<const Decoder>> make_decoder(const EventFormat& format, c
 /// What is wrong with the format before any layout is known: nothing when a decoder for every field can be made.
 Status check_format(const EventFormat& format);
 
-/// `schema` and `format`, and the options of delimited text and of each of its fields, for `takt list` and the JSON
-/// Schema.
+/// `schema` and `format`, and the options of FlatBuffers, of delimited text and of each of its fields, for `takt list`
+/// and the JSON Schema.
 OptionDocs format_docs();
+OptionDocs flatbuffers_docs();
 OptionDocs delimited_docs();
 OptionDocs delimited_field_docs();
 

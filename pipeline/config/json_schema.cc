@@ -16,10 +16,12 @@ Json names_to(Json schema) {
     return json;
 }
 
-/// A source, sink or table: the section's own options, and one connector's key, which must be there where it is
-/// `required`.
+using NamedSchemas = std::vector<std::pair<std::string, Json>>;
+
+/// A source, sink or table: the section's own options and `parts`, and one connector's key, which must be there where
+/// it is `required`.
 Json connector_section(const std::vector<KindDocs>& kinds, const std::string& prefix, const OptionDocs& section,
-                       bool required, Json& definitions) {
+                       const NamedSchemas& parts, bool required, Json& definitions) {
     std::vector<std::string> names;
     Json ways = Json::array();
     for (const KindDocs& kind : kinds) {
@@ -31,9 +33,13 @@ Json connector_section(const std::vector<KindDocs>& kinds, const std::string& pr
         way.set("required", Json::array({kind.name}));
         ways.push(std::move(way));
     }
-    Json json = option_schema(section, names);
     Json properties = Json::object();
     for (const std::string& name : names) properties.set(name, reference(prefix + name));
+    for (const auto& [name, schema] : parts) {
+        properties.set(name, schema);
+        names.push_back(name);
+    }
+    Json json = option_schema(section, names);
     // The references stand beside the section's own options; a property of both must fit both.
     Json both = Json::array();
     Json connectors = Json::object();
@@ -77,14 +83,15 @@ Json config_schema(const SchemaParts& parts) {
     Json properties = Json::object();
     properties.set("pipeline", std::move(name)).set("include", std::move(include));
     properties.set("engine", option_schema(parts.engine_section));
-    properties.set("sources",
-                   names_to(connector_section(parts.sources, "source.", parts.source_section, true, definitions)));
+    properties.set("sources", names_to(connector_section(parts.sources, "source.", parts.source_section,
+                                                         parts.source_parts, true, definitions)));
     properties.set("tables",
-                   names_to(connector_section(parts.tables, "table.", parts.table_section, false, definitions)));
+                   names_to(connector_section(parts.tables, "table.", parts.table_section, {}, false, definitions)));
     for (const auto& [key, schema] : parts.fragments) properties.set(key, schema);
     properties.set("steps", steps(parts, definitions));
     properties.set("postings", names_to(option_schema(parts.posting_section)));
-    properties.set("sinks", names_to(connector_section(parts.sinks, "sink.", parts.sink_section, true, definitions)));
+    properties.set("sinks",
+                   names_to(connector_section(parts.sinks, "sink.", parts.sink_section, {}, true, definitions)));
     Json json = Json::object();
     json.set("$schema", "https://json-schema.org/draft/2020-12/schema")
         .set("title", "takt pipeline")

@@ -23,6 +23,8 @@ struct SchemaParts {
     std::vector<KindDocs> tables;  ///< the live ones; a table may have none of them
     OptionDocs source_section;     ///< options of every source, beside its connector's key
     OptionDocs step_section;       ///< of every step, beside its operator's own: `from`
+    /// More options of every source, whose values have a form of their own ("time"): name and JSON Schema.
+    std::vector<std::pair<std::string, Json>> source_parts;
     OptionDocs sink_section;
     OptionDocs table_section;
     OptionDocs posting_section;

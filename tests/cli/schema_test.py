@@ -59,19 +59,26 @@ class Schema(unittest.TestCase):
 
     def test_a_mistake_in_any_section_is_found(self):
         self.assertEqual(self.errors(PIPELINE), [])
-        mistakes = {
-            "pipeline": 7,
-            "pipelin": "small",
-            "engine": {"epoch": 100},
-            "sources": {"floor": {"jetstream": {"stream": "PLANT"}, "file": "a"}},                  # two connectors
-            "tables": {"prices": {"csv": "prices.csv", "columns": {}}},                             # no key
-            "calendars": {"shifts": {"csv": "shifts.csv"}},
-            "steps": [{"dedup": "once", "by": "event_id", "horizon": "48h", "filter": "keep"}],     # two operators
-            "postings": {"made": {"by": ["material"], "quantitiy": "sum(quantity)"}},
-            "sinks": {"bus": {"jetstream": {"format": "xml"}}},
-        }
-        for section, wrong in mistakes.items():
-            self.assertNotEqual(self.errors({**PIPELINE, section: wrong}), [], section)
+        mistakes = [
+            ("pipeline", 7),
+            ("pipelin", "small"),
+            ("engine", {"epoch": 100}),
+            ("sources", {"floor": {"jetstream": {"stream": "PLANT"}, "file": "a"}}),                  # two connectors
+            ("sources", {"floor": {"file": "a", "time": {"event": "event_time", "out_of_order": 5}}}),
+            ("sources", {"floor": {"file": "a", "time": {"evnt": "event_time"}}}),
+            ("sources", {"floor": {"file": "a", "format": "xml"}}),
+            ("sources", {"floor": {"file": "a", "format": {"csv": {"headr": True}}}}),
+            ("sources", {"floor": {"file": "a", "format": {"csv": {"fields": {"x": {"typ": "int"}}}}}}),
+            ("sources", {"floor": {"file": "a", "format": {"csv": {}, "tsv": {}}}}),
+            ("tables", {"prices": {"csv": "prices.csv", "columns": {}}}),                             # no key
+            ("calendars", {"shifts": {"csv": "shifts.csv"}}),
+            ("steps", [{"dedup": "once", "by": "event_id", "horizon": "48h", "filter": "keep"}]),     # two operators
+            ("postings", {"made": {"by": ["material"], "quantitiy": "sum(quantity)"}}),
+            ("sinks", {"bus": {"jetstream": {"format": "xml"}}}),
+        ]
+        for section, wrong in mistakes:
+            self.assertNotEqual(self.errors({**PIPELINE, section: wrong}), [], (section, wrong))
+        self.assertEqual(self.errors({**PIPELINE, "sources": {"floor": {"file": "a", "format": {"csv": {"fields": {"x": "int"}}}}}}), [])
 
 
 if __name__ == "__main__":
