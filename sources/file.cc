@@ -293,6 +293,7 @@ void FileSource::take(std::string_view data, Timestamp now, MessageBlock& block)
 
 Result<Source::State> FileSource::read(const Limits& limits, MessageBlock& block) {
     const Timestamp now = clock_.wall();
+    block.own_clock = true;
     const auto give = [&] {
         block.keep = input_->bytes;
         return State::more;

@@ -63,6 +63,7 @@ Result<Source::State> NatsSource::read(const Limits& limits, MessageBlock& block
     const Timestamp deadline = clock_.monotonic() + limits.wait;
     const auto held = std::make_shared<NatsMessages>();  // shared: becomes the block's keep
     const Timestamp now = clock_.wall();
+    block.own_clock = true;
     while (block.messages.size() < limits.messages && block.size_bytes < limits.bytes) {
         const Duration left = block.messages.empty() ? deadline - clock_.monotonic() : 0;
         natsMsg* message = nullptr;

@@ -54,6 +54,8 @@ struct MessageBlock {
     std::vector<Message> messages;
     std::shared_ptr<const void> keep;  ///< shared: batches of several tasks may point into one block
     std::size_t size_bytes = 0;
+    std::string anchor = {};  ///< of the source's position after the last message, see SourcePosition; empty: none
+    bool own_clock = false;   ///< the reader's clock gave the ingest time, one for the whole block
 };
 
 /// What happened to a row; an index into the plan's OutcomeTable. 0: still on its way.

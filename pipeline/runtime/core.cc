@@ -331,6 +331,13 @@ void Core::Impl::release(Chunk& chunk, Todo& todo) {
         SourceCut& cut = cuts_[chunk.source];
         cut.last_sequence = last.sequence;
         cut.last_ingest_time = last.ingest_time;
+        if (chunk.block->own_clock && chunk.first == 0) {
+            cut.ingest_times.emplace_back(chunk.block->messages.front().sequence, last.ingest_time);
+        }
+        if (!chunk.block->anchor.empty() && chunk.first + chunk.count == chunk.block->messages.size()) {
+            cut.anchor_sequence = last.sequence;
+            cut.anchor = chunk.block->anchor;
+        }
         cut.highest_event_time = watermarks_.highest(chunk.source);
     }
     push_to_lanes(any_dedup_ ? Stage::dedup : Stage::terminals, chunk, todo);
@@ -339,6 +346,7 @@ void Core::Impl::release(Chunk& chunk, Todo& todo) {
 void Core::Impl::release_marker(Chunk& chunk) {
     chunk.watermark_after = watermarks_.advance(chunk.cut);
     chunk.cuts = cuts_;
+    for (SourceCut& cut : cuts_) cut.ingest_times.clear();
     ++epoch_;
 }
 

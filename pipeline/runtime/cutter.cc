@@ -1,5 +1,7 @@
 #include "pipeline/runtime/cutter.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace takt {
@@ -13,8 +15,23 @@ std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlo
     part->messages.assign(begin, begin + static_cast<std::ptrdiff_t>(count));
     part->keep = block;
     const std::size_t total = block->messages.size();
+    part->own_clock = block->own_clock;
+    if (first + count == block->messages.size()) part->anchor = block->anchor;
     part->size_bytes = block->size_bytes * (first + count) / total - block->size_bytes * first / total;
     return part;
+}
+
+/// The block with the ingest times of the journal, where a clock of ours gave them.
+std::shared_ptr<const MessageBlock> with_times(std::shared_ptr<const MessageBlock> block, const SourceCut& cut) {
+    if (cut.ingest_times.empty()) return block;
+    auto timed = std::make_shared<MessageBlock>(*block);
+    timed->keep = block;
+    for (Message& message : timed->messages) {
+        const auto next = std::upper_bound(cut.ingest_times.begin(), cut.ingest_times.end(), message.sequence,
+                                           [](std::uint64_t wanted, const auto& time) { return wanted < time.first; });
+        if (next != cut.ingest_times.begin()) message.ingest_time = std::prev(next)->second;
+    }
+    return timed;
 }
 
 /// Whether `now` holds a source that `before` does not.
@@ -36,7 +53,8 @@ Cutter::Cutter(const Plan& plan, const Readers& readers, const Tables& tables, C
       on_cut_(std::move(on_cut)),
       held_(plan.sources.size()),
       rest_(plan.sources.size()),
-      spoke_(plan.sources.size(), false) {}
+      spoke_(plan.sources.size(), false),
+      fed_(plan.sources.size(), 0) {}
 
 bool Cutter::full() const {
     return (plan_.epoch_messages > 0 && messages_ >= plan_.epoch_messages) ||
@@ -79,6 +97,49 @@ bool Cutter::take() {
     }
     if (sources > 0) turn_ = (turn_ + 1) % sources;
     return took;
+}
+
+Result<bool> Cutter::replay_source(std::uint32_t source, const SourceCut& cut) {
+    while (fed_[source] < cut.last_sequence) {
+        // What the reader says before it is asked: it may queue a block and end between the two.
+        const SourceReader::View view = readers_[source]->view();
+        std::shared_ptr<const MessageBlock> block = std::move(rest_[source]);
+        rest_[source] = nullptr;
+        if (block == nullptr) block = readers_[source]->take();
+        if (block == nullptr) {
+            if (view.error) return *view.error;
+            if (!view.ended) return false;
+            return Error{"F620",
+                         fmt::format("SOURCE_REGRESSION: source '{}' ends at {}, the journal has read it up to {}",
+                                     plan_.sources[source].name, fed_[source], cut.last_sequence)};
+        }
+        const auto& messages = block->messages;
+        const auto after = [](std::uint64_t sequence, const Message& message) { return sequence < message.sequence; };
+        const auto place = [&](std::uint64_t sequence) {
+            return static_cast<std::size_t>(std::upper_bound(messages.begin(), messages.end(), sequence, after) -
+                                            messages.begin());
+        };
+        const std::size_t begin = place(fed_[source]);
+        const std::size_t end = place(cut.last_sequence);
+        if (end < messages.size()) rest_[source] = slice(block, end, messages.size() - end);
+        if (end > begin) {
+            fed_[source] = messages[end - 1].sequence;
+            core_.feed(source, with_times(slice(block, begin, end - begin), cut));
+        }
+        if (end < messages.size()) break;
+    }
+    return true;
+}
+
+Result<bool> Cutter::replay(const EpochResult& journaled) {
+    for (; replayed_ < journaled.cuts.size(); ++replayed_) {
+        Result<bool> fed = replay_source(replayed_, journaled.cuts[replayed_]);
+        if (!fed || !*fed) return fed;
+        fed_[replayed_] = std::max(fed_[replayed_], journaled.cuts[replayed_].last_sequence);
+    }
+    replayed_ = 0;
+    cut(journaled.cut);
+    return true;
 }
 
 void Cutter::find_idle(Timestamp now, CutOptions& cut) const {

@@ -32,6 +32,9 @@ class Cutter {
     /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, or when a
     /// table has changed.
     bool cut_if_due();
+    /// Feeds and cuts an epoch as a journal has it, in place of take and cut_if_due. False: not all of its messages are
+    /// here yet; call again with the same epoch when a reader has more. F620: they never will be.
+    Result<bool> replay(const EpochResult& journaled);
     /// Ends the run's last epoch. `flush`: bounded input is at its end, all windows close.
     void cut_last(bool flush);
     /// Until cut_if_due may have something to do without new input.
@@ -43,6 +46,7 @@ class Cutter {
     bool full() const;
     void add(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     std::shared_ptr<const MessageBlock> next_block(std::uint32_t source);
+    Result<bool> replay_source(std::uint32_t source, const SourceCut& cut);
     void find_idle(Timestamp now, CutOptions& cut) const;
     void cut(CutOptions options);
 
@@ -62,6 +66,8 @@ class Cutter {
     std::vector<bool> spoke_;  ///< by source: it has messages in this epoch, so it is not idle
     std::uint32_t turn_ = 0;   ///< the source that is asked first
     CutOptions last_cut_;
+    std::vector<std::uint64_t> fed_;  ///< by source: the last sequence that was fed
+    std::uint32_t replayed_ = 0;      ///< sources of the replayed epoch that are fed
 };
 
 }  // namespace takt

@@ -91,9 +91,14 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
     status_.started = options.clock->monotonic();
     status_.last_progress = status_.started;
     for (const SourcePlan& source : plan.sources) {
-        readers_.push_back(std::make_unique<SourceReader>(
-            source, SourceReader::Options{options.read, options.source_queue_bytes, options.retry, options.clock},
-            [this] { ring(); }));
+        readers_.push_back(
+            std::make_unique<SourceReader>(source,
+                                           SourceReader::Options{.limits = options.read,
+                                                                 .position = {},
+                                                                 .queue_bytes = options.source_queue_bytes,
+                                                                 .retry = options.retry,
+                                                                 .clock = options.clock},
+                                           [this] { ring(); }));
     }
     for (std::uint32_t i = 0; i < plan.tables.size(); ++i) {
         tables_.push_back(std::make_unique<TableReader>(

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/plan/posting.h"
@@ -34,6 +35,13 @@ struct SourceCut {
     std::uint64_t last_sequence = 0;  ///< 0: nothing yet
     Timestamp highest_event_time = kBeginningOfTime;
     Timestamp last_ingest_time = 0;
+    /// Where the source can be opened again: after `anchor_sequence`, the last message that ended a block, with that
+    /// position's anchor. At most last_sequence; what lies between is read again and left out.
+    std::uint64_t anchor_sequence = 0;
+    std::string anchor = {};
+    /// From which sequence on messages of this epoch had which ingest time, where the reader's clock gave it: a replay
+    /// must not ask a clock again. Empty where the origin keeps the time with the message.
+    std::vector<std::pair<std::uint64_t, Timestamp>> ingest_times = {};
 };
 
 /// Memory of a keyed step over all lanes.

@@ -92,7 +92,7 @@ bool SourceReader::wait(Duration duration) {
 bool SourceReader::open() {
     Backoff backoff(options_.retry);
     while (true) {
-        const Status opened = source_->open(SourcePosition{});
+        const Status opened = source_->open(options_.position);
         if (opened.ok()) break;
         if (!may_retry(opened)) {
             fail(opened.error());
@@ -127,6 +127,7 @@ bool SourceReader::read_one() {
         return false;
     }
     const bool ended = *state == Source::State::end;
+    if (!block->messages.empty()) block->anchor = source_->position().anchor;
     {
         std::lock_guard lock(mutex_);
         status_.pending = source_->pending();

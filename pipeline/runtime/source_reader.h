@@ -20,6 +20,7 @@ class SourceReader {
   public:
     struct Options {
         Source::Limits limits;
+        SourcePosition position;
         std::uint64_t queue_bytes = 16u << 20;  ///< read ahead at most; one block more may be under way
         Backoff::Options retry;
         Clock* clock = nullptr;
