@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
-#include "pipeline/runtime/epoch_result.h"
 
 namespace takt {
 

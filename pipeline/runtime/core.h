@@ -5,8 +5,9 @@
 #include <memory>
 
 #include "pipeline/batch/batch.h"
+#include "pipeline/plan/engine_state.h"
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
-#include "pipeline/runtime/epoch_result.h"
 
 namespace takt {
 
@@ -52,6 +53,11 @@ class Core {
     void cut(CutOptions cut);
     /// Returns when everything that was fed and cut is through.
     void drain();
+
+    /// What the next epoch depends on. After a cut and drain, before anything is fed.
+    EngineState save() const;
+    /// Goes on after that state, before anything is fed. C630: it is not of this plan; the core must not be used.
+    Status load(const EngineState& state);
 
     /// Any thread.
     InFlight in_flight() const;

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
+#include "pipeline/plan/engine_state.h"
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/batch_pool.h"
 #include "pipeline/runtime/chunk.h"
-#include "pipeline/runtime/epoch_result.h"
 #include "pipeline/runtime/stateless_stage.h"
 
 namespace takt {
@@ -24,6 +27,11 @@ class PaneStage {
     /// `postings`.
     void end_epoch(Timestamp before, Timestamp after, EpochResult& result, std::vector<OrderedPosting>& postings);
 
+    /// How many keyed steps it has; appends what each knows, and takes that over in the same order. See KeyedState.
+    std::size_t steps() const;
+    void save(std::vector<EngineState::Step>& steps) const;
+    bool load(std::span<const EngineState::Step> steps);
+
   private:
     struct State {
         std::size_t segment = 0;
@@ -34,6 +42,8 @@ class PaneStage {
         std::vector<PaneRow> waiting;
         Part part;
     };
+    /// The keyed steps in their fixed order.
+    std::vector<std::pair<const KeyedNode*, KeyedState*>> keyed() const;
     void run_batch(State& state, std::span<const PaneRow> rows, Timestamp watermark, EpochResult& result);
     void fill(const Segment& segment, std::span<const PaneRow> rows, Batch& batch) const;
     void end_step(const KeyedNode& node, KeyedState& state, Timestamp before, Timestamp after, EpochResult& result,

@@ -10,9 +10,9 @@
 
 #include "pipeline/base/clock.h"
 #include "pipeline/observe/engine_status.h"
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/backoff.h"
-#include "pipeline/runtime/epoch_result.h"
 
 namespace takt {
 

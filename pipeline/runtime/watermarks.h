@@ -6,8 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/plan/epoch_result.h"
+#include "pipeline/base/bytes.h"
 #include "pipeline/plan/plan.h"
-#include "pipeline/runtime/epoch_result.h"
 
 namespace takt {
 
@@ -26,6 +27,9 @@ class Watermarks {
     /// The epoch's end; returns the watermark of the next one.
     Timestamp advance(const CutOptions& cut);
     Timestamp now() const { return now_; }
+    /// Everything that `advance` depends on; see KeyedState::save. False: the bytes are not of these sources.
+    void save(ByteWriter& out) const;
+    bool load(ByteReader& in);
     /// kBeginningOfTime when it has said nothing.
     Timestamp highest(std::uint32_t source) const { return sources_[source].highest; }
 

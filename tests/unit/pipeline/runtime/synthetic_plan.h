@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
-#include "pipeline/runtime/epoch_result.h"
 
 namespace takt::synthetic {
 
@@ -126,6 +126,8 @@ class Dedup final : public KeyedOperator {
             std::erase_if(seen_,
                           [&](const auto& entry) { return entry.second < saturating_subtract(after, kHorizon); });
         }
+        void save(StateGroups&) const override {}
+        bool load(std::string_view) override { return false; }
         std::uint64_t entries() const override { return seen_.size(); }
         std::uint64_t size_bytes() const override { return seen_.size() * 16; }
         const Dedup& op_;
@@ -189,6 +191,8 @@ class Sum final : public KeyedOperator {
             posting.lineage = lineage;
             output.postings.push_back({order, posting});
         }
+        void save(StateGroups&) const override {}
+        bool load(std::string_view) override { return false; }
         std::uint64_t entries() const override { return open_.size(); }
         std::uint64_t size_bytes() const override { return open_.size() * sizeof(Pane); }
         const Sum& op_;
