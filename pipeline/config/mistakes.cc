@@ -32,11 +32,46 @@ std::string_view line_of(const ConfigFile& file, std::uint32_t line) {
     return text.substr(0, text.find('\n'));
 }
 
+/// Puts a star for each character of [begin, end).
+void hide(std::string& line, std::size_t begin, std::size_t end) {
+    line.replace(begin, end - begin, std::string(count_characters(line.substr(begin, end - begin)), '*'));
+}
+
+/// The password of `scheme://user:password@host`, as far as the line's first blank or quote.
+void hide_in_urls(std::string& line) {
+    for (std::size_t at = line.find("://"); at != std::string::npos; at = line.find("://", at + 3)) {
+        const std::size_t begin = at + 3;
+        const std::size_t end = std::min(line.find_first_of(" \"',]}", begin), line.size());
+        const std::size_t host = line.rfind('@', end);
+        if (host != std::string::npos && host > begin) hide(line, begin, host);
+    }
+}
+
+/// The text behind `name:`, unless it says where the secret is.
+void hide_values_of(std::string& line, std::string_view name) {
+    for (std::size_t at = line.find(name); at != std::string::npos; at = line.find(name, at + 1)) {
+        std::size_t begin = at + name.size();
+        if (begin < line.size() && (line[begin] == '"' || line[begin] == '\'')) ++begin;
+        begin = line.find_first_not_of(' ', begin);
+        if (begin == std::string::npos || line[begin] != ':') continue;
+        begin = line.find_first_not_of(' ', begin + 1);
+        if (begin == std::string::npos || line[begin] == '{') continue;
+        const bool quoted = line[begin] == '"' || line[begin] == '\'';
+        const char quote = line[begin];
+        if (quoted) ++begin;
+        if (line.compare(begin, 2, "${") == 0) continue;
+        const std::size_t end = quoted ? line.find(quote, begin) : line.find_first_of(",}", begin);
+        hide(line, begin, std::min(end, line.size()));
+    }
+}
+
 /// The line, the caret and the hint below it. A tab is shown as one space, so that the caret stands where it belongs.
 std::string show_line(const Mistake& mistake) {
     const Place& place = mistake.place;
     std::string line(line_of(*place.file, place.line));
     std::replace(line.begin(), line.end(), '\t', ' ');
+    hide_in_urls(line);
+    for (const std::string_view name : {"password", "token", "secret"}) hide_values_of(line, name);
     const std::size_t characters = count_characters(line);
     std::size_t column = std::min<std::size_t>(place.column == 0 ? 0 : place.column - 1, characters);
     std::size_t length = std::max<std::size_t>(1, std::min<std::size_t>(place.length, characters - column));
@@ -96,6 +131,12 @@ std::string Mistakes::render() const {
     };
     std::stable_sort(sorted.begin(), sorted.end(),
                      [&](const Mistake* a, const Mistake* b) { return key(*a) < key(*b); });
+    const auto holds_secret = [&](const Place& place) {
+        return std::any_of(list_.begin(), list_.end(), [&](const Mistake& other) {
+            return !other.show_line && other.place.line == place.line && other.place.file != nullptr &&
+                   other.place.file->path == place.file->path;
+        });
+    };
     std::string text;
     for (const Mistake* mistake : sorted) {
         const Place& place = mistake->place;
@@ -103,7 +144,7 @@ std::string Mistakes::render() const {
         if (place.file != nullptr && place.line != 0) text += fmt::format("{}:{}:", place.line, place.column);
         text += fmt::format("{}error {}: {}\n", text.empty() || text.back() == '\n' ? "" : " ", mistake->code,
                             mistake->message);
-        if (place.file != nullptr && place.line != 0 && mistake->show_line) {
+        if (place.file != nullptr && place.line != 0 && !holds_secret(place)) {
             text += show_line(*mistake);
         } else if (!mistake->hint.empty()) {
             text += fmt::format("{:>5} | {}\n", "", mistake->hint);

@@ -15,7 +15,7 @@ struct Mistake {
     std::string code;       ///< C1xx or C2xx
     std::string message;    ///< "unknown option 'bnad' in step 'trim_temperature' (deadband)"
     std::string hint;       ///< beside the caret: "did you mean 'band'?"; may be empty
-    bool show_line = true;  ///< false where the line holds a secret
+    bool show_line = true;  ///< false where the line holds a secret: then no other mistake shows it either
 };
 
 /// Collects all mistakes, so that the user sees them at once, each once (same place, code and message are one).
@@ -29,6 +29,7 @@ class Mistakes {
     const std::vector<Mistake>& list() const { return list_; }
     /// By file (the one asked for, then its includes), line and column, in the form of STYLE.md:
     /// `file:line:column: error C104: ...`, the line itself (long ones cut around the caret), the caret and the hint.
+    /// Stars stand for what looks like a secret: a password in a URL, and a text behind password, token or secret.
     std::string render() const;
 
   private:

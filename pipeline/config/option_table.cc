@@ -86,8 +86,18 @@ bool OptionTableBase::read_into(const ConfigNode& mapping, std::string_view what
         if (std::find(ignored.begin(), ignored.end(), entry.key) != ignored.end()) continue;
         std::vector<std::string> names = ignored;
         for (const auto& option : options_) names.push_back(option->doc().name);
-        mistakes.add(entry.key_place, "C104", fmt::format("unknown option '{}' in {}", entry.key, what),
-                     did_you_mean(entry.key, names));
+        std::string message = fmt::format("unknown option '{}' in {}", entry.key, what);
+        std::string hint = did_you_mean(entry.key, names);
+        // Beside a name that is nearly a secret's there may be a secret.
+        const bool nearly_secret = std::any_of(options_.begin(), options_.end(), [&](const auto& option) {
+            return option->doc().kind == OptionKind::secret &&
+                   hint.find("'" + option->doc().name + "'") != std::string::npos;
+        });
+        if (nearly_secret) {
+            mistakes.add_without_line(entry.key_place, "C104", std::move(message), std::move(hint));
+        } else {
+            mistakes.add(entry.key_place, "C104", std::move(message), std::move(hint));
+        }
         good = false;
     }
     std::vector<std::string_view> missing;

@@ -70,6 +70,38 @@ TEST(Mistakes, ASecretLineIsNotShown) {
     EXPECT_EQ(mistakes.render(), "dir/a.yaml:1:11: error C195: m\n      | h\n");
 }
 
+TEST(Mistakes, NoOtherMistakeShowsALineWithASecret) {
+    Mistakes mistakes;
+    const std::string text = "a: { key: hunter2, bogus: 1 }\nb: 1\n";
+    mistakes.add_without_line(place_in(text, 1, 11, 7), "C195", "m");
+    mistakes.add(place_in(text, 1, 20, 5), "C104", "n", "h");
+    mistakes.add(place_in(text, 2, 1, 1), "C104", "o");
+    EXPECT_EQ(mistakes.render(),
+              "dir/a.yaml:1:11: error C195: m\n"
+              "dir/a.yaml:1:20: error C104: n\n      | h\n"
+              "dir/a.yaml:2:1: error C104: o\n    2 | b: 1\n      | ^\n");
+}
+
+TEST(Mistakes, StarsStandForWhatLooksLikeASecret) {
+    const auto shown = [](const std::string& line) {
+        Mistakes mistakes;
+        mistakes.add(place_in(line + "\n", 1, static_cast<std::uint32_t>(line.size()), 1), "C181", "m");
+        const std::string text = mistakes.render();
+        const std::size_t begin = text.find(" | ") + 3;
+        return text.substr(begin, text.find('\n', begin) - begin);
+    };
+    EXPECT_EQ(shown("server: nats://takt:hunter2@host:4222, b: x"), "server: nats://************@host:4222, b: x");
+    EXPECT_EQ(shown("server: [nats://host:4222, mail: a@b]"), "server: [nats://host:4222, mail: a@b]");
+    EXPECT_EQ(shown("{ password: hunter2, token: \"a, b\", c: d }"), "{ password: *******, token: \"****\", c: d }");
+    EXPECT_EQ(shown("password: @h\u00fcnter: 2"), "password: **********");
+    EXPECT_EQ(shown("\"client_secret\" : 'hunter2' # x"), "\"client_secret\" : '*******' # x");
+    EXPECT_EQ(shown("password: \"hunter2"), "password: \"*******");
+    EXPECT_EQ(shown("{ password: ${PASSWORD}, token: { env: TOKEN } }"),
+              "{ password: ${PASSWORD}, token: { env: TOKEN } }");
+    EXPECT_EQ(shown("tokens: 5, x"), "tokens: 5, x");
+    EXPECT_EQ(shown("password:"), "password:");
+}
+
 TEST(Mistakes, AMessageStaysOnItsLine) {
     Mistakes mistakes;
     mistakes.add(place_in("a\n", 1, 1, 1), "C101", "one\ntwo\x1b[31m");

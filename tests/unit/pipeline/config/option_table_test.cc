@@ -173,6 +173,9 @@ TEST(OptionTable, ASecretIsNeverPrinted) {
     EXPECT_THAT(read("band: 1\nmode: ${TAKT_TEST_TOKEN}\n").text, testing::Not(HasSubstr("hunter2")));
     EXPECT_EQ(read("band: 1\ntoken: {env: TAKT_TEST_TOKEN}\n").options.token.reveal(), "hunter2");
     EXPECT_EQ(read("band: 1\ntoken: {env: TAKT_TEST_NONE}\n").codes, "C195@2:14");
+    EXPECT_THAT(read("{band: 1, token: hunter2, lanse: 2}\n").text, testing::Not(HasSubstr("hunter2")));
+    const Read misspelt = read("band: 1\ntokne: hunter2\n");
+    EXPECT_THAT(misspelt.text, testing::AllOf(HasSubstr("did you mean 'token'?"), testing::Not(HasSubstr("hunter2"))));
 }
 
 TEST(OptionTable, ASecretComesFromAFile) {
