@@ -44,10 +44,13 @@ class Connector final : public SinkType {
     OptionDocs docs() const override { return SinkKind::options().describe(); }
     std::optional<Make> plan(const std::string& sink_name, const ConfigNode& options, const std::string& pipeline,
                              Mistakes& mistakes) const override {
+        const std::string what = fmt::format("sink '{}' ({})", sink_name, name_);
         typename SinkKind::Options read;
-        if (!SinkKind::options().read(options, fmt::format("sink '{}' ({})", sink_name, name_), read, mistakes))
-            return std::nullopt;
+        if (!SinkKind::options().read(options, what, read, mistakes)) return std::nullopt;
         resolve_paths(options, read);
+        if constexpr (std::is_base_of_v<NatsConnectionOptions, typename SinkKind::Options>) {
+            if (!report_nats_options(read, what, options, mistakes)) return std::nullopt;
+        }
         return [read, pipeline]() -> Result<std::unique_ptr<Sink>> { return make_sink<SinkKind>(read, pipeline); };
     }
 

@@ -65,13 +65,13 @@ bool refuse_header(const std::string& what, const EventFormat& format, const Con
 bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
              JetStreamSource::Options& options, Mistakes& mistakes) {
     resolve_nats_files(node, options);
-    return refuse_header(what, format, section, mistakes);
+    return report_nats_options(options, what, node, mistakes) && refuse_header(what, format, section, mistakes);
 }
 
 bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
              NatsSource::Options& options, Mistakes& mistakes) {
     resolve_nats_files(node, options);
-    return refuse_header(what, format, section, mistakes);
+    return report_nats_options(options, what, node, mistakes) && refuse_header(what, format, section, mistakes);
 }
 
 bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode& section, EventFormat& format,
@@ -171,6 +171,7 @@ class KeyValueType final : public TableType {
         KeyValueBucket::Options options;
         if (!KeyValueBucket::options().read(node, what, options, mistakes)) return std::nullopt;
         resolve_nats_files(node, options);
+        if (!report_nats_options(options, what, node, mistakes)) return std::nullopt;
         const auto place_of = [&](std::string_view option) {
             const ConfigNode* written = node.find(option);
             return written != nullptr ? written->place : node.place;

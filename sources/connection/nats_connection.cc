@@ -1,6 +1,9 @@
 #include "sources/connection/nats_connection.h"
 
+#include <strings.h>
 #include <unistd.h>
+
+#include <fstream>
 
 namespace takt {
 namespace {
@@ -21,29 +24,40 @@ Status check_file(std::string_view option, const std::string& path) {
     return Error{"C520", fmt::format("{} names {}, which cannot be read: {}", option, path, std::strerror(errno))};
 }
 
-Status check(const NatsConnectionOptions& options) {
-    if (options.server.empty())
-        return Error{"C520", "server is empty: name at least one, for example nats://127.0.0.1:4222"};
-    for (const std::string& url : options.server) {
-        if (url.find('@') != std::string::npos)
-            return Error{"C520",
-                         fmt::format("{} holds a user or password, which would end in logs: use user and password",
-                                     without_user_info(url))};
+/// The client takes a file without what it needs for a server that does not answer.
+Status check_identity(std::string_view option, const std::string& path, bool with_jwt) {
+    if (path.empty()) return {};
+    std::ifstream file(path);
+    bool has_jwt = false;
+    bool has_seed = false;
+    for (std::string line; std::getline(file, line);) {
+        has_jwt = has_jwt || line.find("BEGIN NATS USER JWT") != std::string::npos;
+        has_seed = has_seed || line.starts_with("SU");
     }
-    const int ways = int{!options.user.empty()} + int{!options.token.empty()} + int{!options.nkey.empty()} +
-                     int{!options.credentials.empty()};
-    if (ways > 1) return Error{"C520", "more than one of user, token, nkey and credentials: keep one"};
-    if (options.user.empty() != options.password.empty()) return Error{"C520", "user and password need each other"};
-    if (options.nkey.empty() != options.nkey_seed.empty()) return Error{"C520", "nkey and nkey_seed need each other"};
-    if (options.tls_certificate.empty() != options.tls_key.empty())
-        return Error{"C520", "tls_certificate and tls_key need each other"};
+    if (with_jwt && !has_jwt) return Error{"C520", fmt::format("{} names {}, which holds no user JWT", option, path)};
+    if (!has_seed)
+        return Error{"C520", fmt::format("{} names {}, which holds no seed of a user (SU...)", option, path)};
+    return {};
+}
+
+Status check_files(const NatsConnectionOptions& options) {
     for (const auto& [option, path] :
          {std::pair{"nkey_seed", &options.nkey_seed}, std::pair{"credentials", &options.credentials},
           std::pair{"tls_ca", &options.tls_ca}, std::pair{"tls_certificate", &options.tls_certificate},
           std::pair{"tls_key", &options.tls_key}}) {
         if (Status readable = check_file(option, *path); !readable.ok()) return readable;
     }
-    return {};
+    if (Status good = check_identity("nkey_seed", options.nkey_seed, false); !good.ok()) return good;
+    return check_identity("credentials", options.credentials, true);
+}
+
+bool wants_tls(const NatsConnectionOptions& options) {
+    constexpr std::string_view kScheme = "tls://";
+    const bool by_address = std::any_of(options.server.begin(), options.server.end(), [&](const std::string& url) {
+        return url.size() >= kScheme.size() && ::strncasecmp(url.data(), kScheme.data(), kScheme.size()) == 0;
+    });
+    return options.tls || by_address || !options.tls_ca.empty() || !options.tls_certificate.empty() ||
+           !options.tls_hostname.empty();
 }
 
 /// nats_Open once, before anything else of the client.
@@ -74,7 +88,8 @@ natsStatus set_security(natsOptions* to, const NatsConnectionOptions& options) {
         setup << natsOptions_SetNKeyFromSeed(to, options.nkey.c_str(), options.nkey_seed.c_str());
     if (!options.credentials.empty())
         setup << natsOptions_SetUserCredentialsFromFiles(to, options.credentials.c_str(), nullptr);
-    if (options.tls) setup << natsOptions_SetSecure(to, true);
+    // The client itself would speak to a tls:// address in the clear where the server has no TLS.
+    if (wants_tls(options)) setup << natsOptions_SetSecure(to, true);
     if (!options.tls_ca.empty()) setup << natsOptions_LoadCATrustedCertificates(to, options.tls_ca.c_str());
     if (!options.tls_certificate.empty())
         setup << natsOptions_LoadCertificatesChain(to, options.tls_certificate.c_str(), options.tls_key.c_str());
@@ -94,22 +109,52 @@ Error connect_error(const NatsConnectionOptions& options, natsStatus status) {
                     fmt::format("{} refuses to let us in ({}): check user and password, token, nkey or credentials",
                                 servers, text)};
         case NATS_SSL_ERROR:
-        case NATS_SECURE_CONNECTION_WANTED:
         case NATS_SECURE_CONNECTION_REQUIRED:
             return {"E521", fmt::format("TLS with {} failed ({}): check tls_ca, the host name in the server's "
                                         "certificate, and tls_hostname",
                                         servers, text)};
+        case NATS_SECURE_CONNECTION_WANTED:
+            return {"E521", fmt::format("{} offers no TLS, which the config asks for by tls, another tls_ option or a "
+                                        "tls:// address",
+                                        servers)};
         case NATS_PROTOCOL_ERROR:
             return {"E521",
-                    fmt::format(
-                        "{} ended the conversation ({}): it may want a client certificate (tls_certificate, tls_key)",
-                        servers, text)};
+                    fmt::format("{} ended the conversation ({}): it may want a client certificate (tls_certificate, "
+                                "tls_key), or not take ours, which may have expired",
+                                servers, text)};
         default:
             return {"E520", fmt::format("no connection to {} ({}): is nats-server running there?", servers, text)};
     }
 }
 
 }  // namespace
+
+Status check_nats_options(const NatsConnectionOptions& options) {
+    if (options.server.empty())
+        return Error{"C520", "server is empty: name at least one, for example nats://127.0.0.1:4222"};
+    for (const std::string& url : options.server) {
+        if (url.find('@') != std::string::npos)
+            return Error{"C520",
+                         fmt::format("{} holds a user or password, which would end in logs: use user and password",
+                                     without_user_info(url))};
+    }
+    const int ways = int{!options.user.empty()} + int{!options.token.empty()} + int{!options.nkey.empty()} +
+                     int{!options.credentials.empty()};
+    if (ways > 1) return Error{"C520", "more than one of user, token, nkey and credentials: keep one"};
+    if (options.user.empty() != options.password.empty()) return Error{"C520", "user and password need each other"};
+    if (options.nkey.empty() != options.nkey_seed.empty()) return Error{"C520", "nkey and nkey_seed need each other"};
+    if (options.tls_certificate.empty() != options.tls_key.empty())
+        return Error{"C520", "tls_certificate and tls_key need each other"};
+    return {};
+}
+
+bool report_nats_options(const NatsConnectionOptions& options, std::string_view what, const ConfigNode& node,
+                         Mistakes& mistakes) {
+    const Status checked = check_nats_options(options);
+    if (!checked.ok())
+        mistakes.add(node.place, checked.error().code, fmt::format("{}: {}", what, checked.error().message));
+    return checked.ok();
+}
 
 std::string describe_servers(const NatsConnectionOptions& options) {
     std::vector<std::string> plain;
@@ -135,7 +180,8 @@ void NatsConnection::on_closed(natsConnection*, void* closure) {
 }
 
 Result<std::unique_ptr<NatsConnection>> NatsConnection::connect(const NatsConnectionOptions& options, Use use) {
-    if (Status checked = check(options); !checked.ok()) return checked.error();
+    if (Status checked = check_nats_options(options); !checked.ok()) return checked.error();
+    if (Status readable = check_files(options); !readable.ok()) return readable.error();
     if (const natsStatus opened = open_client(); opened != NATS_OK)
         return nats_error("F520", "cannot start the NATS client", opened);
     natsOptions* created = nullptr;

@@ -52,7 +52,8 @@ void add_nats_options(OptionTable<Options>& table) {
     table.optional("nkey", member(&Base::nkey), "public NKey (U...), together with nkey_seed");
     table.optional("nkey_seed", member(&Base::nkey_seed), "file that holds the NKey's seed (SU...)");
     table.optional("credentials", member(&Base::credentials), "credentials file (.creds) with JWT and seed");
-    table.optional("tls", member(&Base::tls), "refuse to speak without TLS");
+    table.optional("tls", member(&Base::tls),
+                   "refuse to speak without TLS; any other tls_ option and a tls:// address mean it too");
     table.optional("tls_ca", member(&Base::tls_ca), "file of trusted certificate authorities");
     table.optional("tls_certificate", member(&Base::tls_certificate), "file of the client's certificate chain");
     table.optional("tls_key", member(&Base::tls_key), "file of the client's private key");
@@ -70,10 +71,12 @@ void add_nats_options(OptionTable<Options>& table) {
 
 /// One connection to a NATS server. It reconnects by itself for ever and never closes of itself. Thread-safe.
 ///
+/// TLS is spoken where the options ask for it in any way, else where the server wants it; the server's certificate is
+/// always verified.
+///
 /// Errors: C520 options that contradict each other, a password in a URL, a file that cannot be read; C521 the server
-/// refuses who we say we
-///         are; E520 no server answers; E521 TLS: certificate not trusted, wrong host name, none where the server wants
-///         one.
+/// refuses who we say we are; E520 no server answers; E521 TLS: certificate not trusted or expired, wrong host name,
+/// none where the server wants one, a server without TLS.
 class NatsConnection {
   public:
     enum class Use : std::uint8_t {
@@ -103,6 +106,12 @@ class NatsConnection {
     std::condition_variable closed_changed_;
     bool closed_ = false;
 };
+
+/// What can be said of the options without a server or a file: C520 contradictions, a password in a URL.
+Status check_nats_options(const NatsConnectionOptions& options);
+/// The same as a mistake of the config at `node`, whose owner is `what`. False after one.
+bool report_nats_options(const NatsConnectionOptions& options, std::string_view what, const ConfigNode& node,
+                         Mistakes& mistakes);
 
 /// The servers for people, without what may be secret.
 std::string describe_servers(const NatsConnectionOptions& options);

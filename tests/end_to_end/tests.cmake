@@ -7,4 +7,6 @@ target_compile_definitions(tests_end_to_end PRIVATE TAKT_SOURCE_DIR="${CMAKE_SOU
 target_compile_options(tests_end_to_end PRIVATE -O0)
 add_test(NAME end_to_end/live_table COMMAND tests_end_to_end)
 
+add_test(NAME end_to_end/nats_security COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/nats_security_test.py $<TARGET_FILE:takt>)
+set_tests_properties(end_to_end/nats_security PROPERTIES COST 30)
 add_test(NAME end_to_end/configs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/rejected_configs_test.py $<TARGET_FILE:takt>)
