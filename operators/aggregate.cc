@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <type_traits>
+
 #include "operators/open_panes.h"
 #include "operators/rules_step.h"
 #include "operators/session_table.h"
@@ -130,6 +133,40 @@ Hash128 without(const Hash128& all, const Hash128& part) {
     return {all.low - part.low, all.high - part.high - (all.low < part.low ? 1 : 0)};
 }
 
+void save_scalar(const Scalar& value, ByteWriter& out) {
+    out.put(static_cast<std::uint8_t>(value.index()));
+    std::visit(
+        [&](const auto& held) {
+            using Held = std::decay_t<decltype(held)>;
+            if constexpr (std::is_same_v<Held, std::string>) {
+                out.put_text(held);
+            } else if constexpr (!std::is_same_v<Held, std::monostate>) {
+                out.put(held);
+            }
+        },
+        value);
+}
+
+template <std::size_t index = 0>
+bool load_scalar_as(std::size_t wanted, Scalar& value, ByteReader& in) {
+    if constexpr (index == std::variant_size_v<Scalar>) {
+        return false;
+    } else {
+        if (wanted != index) return load_scalar_as<index + 1>(wanted, value, in);
+        using Held = std::variant_alternative_t<index, Scalar>;
+        if constexpr (std::is_same_v<Held, std::string>) {
+            value = std::string(in.get_text());
+        } else if constexpr (!std::is_same_v<Held, std::monostate>) {
+            value = in.get<Held>();
+        }
+        return in.ok();
+    }
+}
+
+bool load_scalar(Scalar& value, ByteReader& in) {
+    return load_scalar_as(in.get<std::uint8_t>(), value, in);
+}
+
 /// What panes and sessions have in common.
 class AggregateBase : public KeyedState {
   protected:
@@ -185,6 +222,30 @@ class AggregateBase : public KeyedState {
         output.rows.push_back(std::move(row));
     }
 
+    void save_emitted(const std::byte* block, ByteWriter& out) const {
+        const auto found = emitted_.find(block);
+        out.put<std::uint8_t>(found != emitted_.end() ? 1 : 0);
+        if (found == emitted_.end()) return;
+        out.put(found->second.revision);
+        out.put(found->second.events);
+        out.put(found->second.ids.low);
+        out.put(found->second.ids.high);
+        for (const Scalar& value : found->second.values) save_scalar(value, out);
+    }
+    bool load_emitted(const std::byte* block, ByteReader& in) {
+        if (in.get<std::uint8_t>() == 0) return in.ok();
+        Emitted& emitted = emitted_[block];
+        emitted.revision = in.get<std::uint64_t>();
+        emitted.events = in.get<std::uint64_t>();
+        emitted.ids.low = in.get<std::uint64_t>();
+        emitted.ids.high = in.get<std::uint64_t>();
+        emitted.values.resize(spec_.functions.size());
+        for (Scalar& value : emitted.values) {
+            if (!load_scalar(value, in)) return false;
+        }
+        return in.ok();
+    }
+
     const AggregateSpec& spec_;
 
   private:
@@ -214,6 +275,15 @@ class AggregateState final : public AggregateBase {
         panes_.advance(
             after, [&](PaneTable::Pane& pane) { emit(pane.key(), pane.window(), pane.block(), output); },
             [&](PaneTable::Pane& pane) { forget(pane.block()); });
+    }
+
+    void save(StateGroups& groups) const override {
+        panes_.save(groups, [&](const std::byte* block, ByteWriter& out) { save_emitted(block, out); });
+    }
+    bool load(std::string_view group) override {
+        ByteReader in(group);
+        return panes_.load(in, [&](std::byte* block, ByteReader& more) { return load_emitted(block, more); }) &&
+               in.at_end();
     }
 
     std::uint64_t entries() const override { return panes_.size(); }
@@ -254,6 +324,39 @@ class SessionState final : public AggregateBase {
             after,
             [&](SessionTable::Session& session) { emit(session.key, session.window, session.block.get(), output); },
             [&](SessionTable::Session& session) { forget(session.block.get()); });
+    }
+
+    void save(StateGroups& groups) const override {
+        std::array<std::uint64_t, kKeyGroups> counts{};
+        const auto group_of = [](const SessionTable::Session& session) { return key_group(hash64(session.key)); };
+        sessions_.for_each([&](const SessionTable::Session& session) { ++counts[group_of(session)]; });
+        for (std::size_t group = 0; group < kKeyGroups; ++group) ByteWriter(groups[group]).put(counts[group]);
+        // By key and start.
+        sessions_.for_each([&](const SessionTable::Session& session) {
+            ByteWriter out(groups[group_of(session)]);
+            out.put(session.window.start);
+            out.put(session.window.end);
+            out.put_text(session.key);
+            out.put<std::uint8_t>(session.changed ? 1 : 0);
+            save_block(session.block.get(), spec_.block_bytes, out);
+            save_emitted(session.block.get(), out);
+        });
+    }
+    bool load(std::string_view group) override {
+        ByteReader in(group);
+        for (std::uint64_t left = in.get_count(sizeof(Window)); left > 0; --left) {
+            Window window;
+            window.start = in.get<Timestamp>();
+            window.end = in.get<Timestamp>();
+            const std::string_view key = in.get_text();
+            const bool changed = in.get<std::uint8_t>() != 0;
+            if (!in.ok()) return false;
+            SessionTable::Session* session = sessions_.restore(key, window, changed);
+            if (session == nullptr || !load_block(session->block.get(), spec_.block_bytes, in) ||
+                !load_emitted(session->block.get(), in))
+                return false;
+        }
+        return in.ok() && in.at_end();
     }
 
     std::uint64_t entries() const override { return sessions_.size(); }

@@ -4,6 +4,7 @@
 
 #include "operators/key_columns.h"
 #include "operators/pane_step.h"
+#include "pipeline/base/bytes.h"
 #include "pipeline/state/dedup_table.h"
 
 namespace takt {
@@ -90,7 +91,33 @@ class DedupState final : public KeyedState {
     }
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput&) override {
-        table_.sweep(saturating_subtract(after, spec_.horizon));
+        oldest_ = saturating_subtract(after, spec_.horizon);
+        table_.sweep(oldest_);
+    }
+
+    void save(StateGroups& groups) const override {
+        for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
+            ByteWriter out(groups[group]);
+            const std::vector<DedupTable::Entry> entries = table_.entries(group, oldest_);
+            out.put<std::uint64_t>(entries.size());
+            for (const DedupTable::Entry& entry : entries) {
+                out.put(entry.id);
+                out.put(entry.content);
+                out.put(entry.time);
+            }
+        }
+    }
+    bool load(std::string_view group) override {
+        ByteReader in(group);
+        constexpr std::size_t kEntryBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t) + sizeof(Timestamp);
+        for (std::uint64_t left = in.get_count(kEntryBytes); left > 0; --left) {
+            DedupTable::Entry entry;
+            entry.id = in.get<std::uint64_t>();
+            entry.content = in.get<std::uint32_t>();
+            entry.time = in.get<Timestamp>();
+            table_.restore(entry);
+        }
+        return in.ok() && in.at_end();
     }
 
     std::uint64_t entries() const override { return table_.size(); }
@@ -115,6 +142,7 @@ class DedupState final : public KeyedState {
 
     Spec spec_;
     DedupTable table_;
+    Timestamp oldest_ = kBeginningOfTime;  ///< of the last epoch's end: what is older is forgotten
 };
 
 class DedupOperator final : public KeyedOperator {

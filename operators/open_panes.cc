@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace takt {
 
@@ -41,6 +42,32 @@ void OpenPanes::collect(const Batch& batch, std::span<const Row> rows, Timestamp
         rows_.push_back(row);
         wants_.push_back({hashes[row], keys[row], window});
     }
+}
+
+bool OpenPanes::comes_before(const PaneTable::Pane* a, const PaneTable::Pane* b) {
+    const auto place = [](const PaneTable::Pane* pane) {
+        return std::tuple(pane->window().end, pane->window().start, pane->key());
+    };
+    return place(a) < place(b);
+}
+
+void OpenPanes::save_pane(const PaneTable::Pane& pane, ByteWriter& out) const {
+    out.put(pane.window().start);
+    out.put(pane.window().end);
+    out.put_text(pane.key());
+    out.put<std::uint8_t>(pane.fired() ? 1 : 0);
+    save_block(pane.block(), spec_.block_bytes, out);
+}
+
+PaneTable::Pane* OpenPanes::load_pane(ByteReader& in) {
+    Window window;
+    window.start = in.get<Timestamp>();
+    window.end = in.get<Timestamp>();
+    const std::string_view key = in.get_text();
+    const bool fired = in.get<std::uint8_t>() != 0;
+    if (!in.ok()) return nullptr;
+    PaneTable::Pane* pane = panes_.restore({hash64(key), key, window}, fired);
+    return pane != nullptr && load_block(pane->block(), spec_.block_bytes, in) ? pane : nullptr;
 }
 
 void check_pane_input(const StepSpec& step, const std::string& what, const Stream& stream, const WindowSpec& window,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -83,12 +84,41 @@ class OpenPanes {
         });
     }
 
+    /// Appends each pane to its key group, by (end, start, key); `more(block, out)` adds what else belongs to it.
+    template <typename More>
+    void save(StateGroups& groups, More&& more) const {
+        std::array<std::vector<const PaneTable::Pane*>, kKeyGroups> sorted;
+        panes_.for_each([&](const PaneTable::Pane& pane) { sorted[key_group(hash64(pane.key()))].push_back(&pane); });
+        for (std::size_t group = 0; group < kKeyGroups; ++group) {
+            std::sort(sorted[group].begin(), sorted[group].end(), comes_before);
+            ByteWriter out(groups[group]);
+            out.put<std::uint64_t>(sorted[group].size());
+            for (const PaneTable::Pane* pane : sorted[group]) {
+                save_pane(*pane, out);
+                more(pane->block(), out);
+            }
+        }
+    }
+    /// Takes over a key group; `more(block, in)` reads what else belongs to a pane and says whether it is right.
+    template <typename More>
+    bool load(ByteReader& in, More&& more) {
+        for (std::uint64_t left = in.get_count(sizeof(Window)); left > 0; --left) {
+            PaneTable::Pane* pane = load_pane(in);
+            if (pane == nullptr || !more(pane->block(), in)) return false;
+        }
+        return in.ok();
+    }
+
     std::uint64_t size() const { return panes_.size(); }
     std::uint64_t size_bytes() const { return panes_.size_bytes(); }
 
   private:
     static constexpr std::size_t kRowsAtOnce = 128;  ///< so few that their panes stay in the first-level cache
 
+    static bool comes_before(const PaneTable::Pane* a, const PaneTable::Pane* b);
+    void save_pane(const PaneTable::Pane& pane, ByteWriter& out) const;
+    /// Null: it is no pane of this step, or there twice.
+    PaneTable::Pane* load_pane(ByteReader& in);
     void collect(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back);
 
     const PaneSpec& spec_;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/base/bytes.h"
 #include "pipeline/base/hash.h"
 #include "pipeline/base/int128.h"
 #include "pipeline/batch/batch.h"
@@ -61,9 +62,14 @@ inline const PaneHeader& pane_header(const std::byte* block) {
 /// Frees what the block owns; the block itself is the table's.
 void release_block(std::byte* block);
 
-/// Strings in one allocation, for PaneHeader::texts.
+/// Strings in one allocation, which begins with its own size, for PaneHeader::texts.
 char* pack_texts(std::span<const std::string_view> texts);
 void unpack_texts(const char* packed, std::span<std::string_view> texts);
+
+/// Writes the block of `size` bytes with what it owns, and reads it back into a zeroed one of the same size. False: the
+/// bytes are no such block.
+void save_block(const std::byte* block, std::uint32_t size, ByteWriter& out);
+bool load_block(std::byte* block, std::uint32_t size, ByteReader& in);
 
 /// Counts rows[i] into the header of blocks[i], for all i: how many events, from where, which ids.
 void add_lineage(const Batch& batch, const Segment& segment, std::span<const Row> rows,

@@ -177,6 +177,9 @@ class EventPostState final : public PostBase {
         }
     }
 
+    void save(StateGroups&) const override {}
+    bool load(std::string_view group) override { return group.empty(); }
+
     void end_epoch(Timestamp, Timestamp, std::uint64_t, LaneOutput& output) override {
         std::move(made_.begin(), made_.end(), std::back_inserter(output.postings));
         made_.clear();
@@ -235,6 +238,15 @@ class PanePostState final : public PostBase {
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
             after, [&](PaneTable::Pane& pane) { fire(pane, output); }, [](PaneTable::Pane&) {});
+    }
+
+    void save(StateGroups& groups) const override {
+        panes_.save(groups, [](const std::byte*, ByteWriter&) {});
+    }
+    bool load(std::string_view group) override {
+        ByteReader in(group);
+        return panes_.load(in, [](std::byte* block, ByteReader&) { return pane_header(block).texts != nullptr; }) &&
+               in.at_end();
     }
 
     std::uint64_t entries() const override { return panes_.size(); }

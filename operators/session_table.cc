@@ -33,6 +33,19 @@ SessionTable::Session& SessionTable::keep(Sessions& sessions, std::string_view k
     return kept;
 }
 
+SessionTable::Session* SessionTable::restore(std::string_view key, const Window& window, bool changed) {
+    Sessions& sessions = find_key(key);
+    const auto at = first_touching(sessions, window);
+    if (at != sessions.end() && at->first < window.end) return nullptr;
+    Session& session = keep(sessions, key, window, nullptr);
+    if (!changed) {
+        due_.erase({session.window.end, &session});
+        kept_.insert({session.window.end, &session});
+        session.changed = false;
+    }
+    return &session;
+}
+
 void SessionTable::remove(const Session& session) {
     const auto of_key = keys_.find(session.key);
     of_key->second.erase(session.window.start);

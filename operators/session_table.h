@@ -52,6 +52,9 @@ class SessionTable {
         return keep(sessions, key, event, std::move(joined));
     }
 
+    /// Makes a session as it was in another table. Null: it touches one that is there.
+    Session* restore(std::string_view key, const Window& window, bool changed);
+
     /// See PaneTable::advance.
     template <typename Fire, typename Purge>
     void advance(Timestamp watermark, Fire&& fire, Purge&& purge) {
@@ -70,10 +73,11 @@ class SessionTable {
         }
     }
 
+    /// By key and start.
     template <typename Visit>
-    void for_each(Visit&& visit) {
-        for (auto& [key, sessions] : keys_) {
-            for (auto& [start, session] : sessions) visit(*session);
+    void for_each(Visit&& visit) const {
+        for (const auto& [key, sessions] : keys_) {
+            for (const auto& [start, session] : sessions) visit(*session);
         }
     }
 

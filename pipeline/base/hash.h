@@ -35,9 +35,12 @@ constexpr std::uint32_t kKeyGroups = 128;
 inline std::uint32_t key_group(std::uint64_t key_hash) {
     return static_cast<std::uint32_t>(key_hash >> 57);
 }
-/// The lane that owns a key group when there are `lanes` lanes.
+/// The lane that owns a key group, and a key, when there are `lanes` lanes.
+inline std::uint32_t lane_of_group(std::uint32_t group, std::uint32_t lanes) {
+    return group * lanes / kKeyGroups;
+}
 inline std::uint32_t lane_of(std::uint64_t key_hash, std::uint32_t lanes) {
-    return key_group(key_hash) * lanes / kKeyGroups;
+    return lane_of_group(key_group(key_hash), lanes);
 }
 
 }  // namespace takt

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <variant>
 #include <vector>
 
+#include "pipeline/base/hash.h"
 #include "pipeline/base/int128.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/plan/row_operator.h"
@@ -50,6 +53,9 @@ struct LaneOutput {
     }
 };
 
+/// Saved state by key group: a snapshot that any number of lanes can take over.
+using StateGroups = std::array<std::string, kKeyGroups>;
+
 /// State of a keyed operator that one lane owns. One thread at a time.
 class KeyedState {
   public:
@@ -63,6 +69,13 @@ class KeyedState {
     /// The epoch's end: the watermark moves from `before` to `after` (>= before); timers fire, what is too old is
     /// forgotten.
     virtual void end_epoch(Timestamp before, Timestamp after, std::uint64_t epoch, LaneOutput& output) = 0;
+
+    /// Appends what this state knows to the key groups that it belongs to, between two epochs. The same content gives
+    /// the same bytes, whatever its history.
+    virtual void save(StateGroups& groups) const = 0;
+    /// Takes over what `save` wrote for one key group that this state's lane owns, before the first row. False: the
+    /// bytes are not of such a step; the state must not be used.
+    virtual bool load(std::string_view group) = 0;
 
     virtual std::uint64_t entries() const = 0;     ///< ids, panes
     virtual std::uint64_t size_bytes() const = 0;  ///< memory

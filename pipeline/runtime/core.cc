@@ -1,5 +1,7 @@
 #include "pipeline/runtime/core.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <condition_variable>
@@ -56,6 +58,8 @@ class Core::Impl {
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     void cut(CutOptions cut);
     void drain();
+    EngineState save() const;
+    Status load(const EngineState& state);
     InFlight in_flight() const;
 
   private:
@@ -104,7 +108,7 @@ class Core::Impl {
     void commit_rows(Chunk& chunk);
     void commit_epoch(Chunk& chunk);
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
-    KeyedState& state_of(Lane& lane, const Keyed& keyed) {
+    static KeyedState& state_of(Lane& lane, const Keyed& keyed) {
         SegmentStates& states = lane.states[keyed.segment];
         return keyed.terminal < 0 ? *states.dedup : *states.terminals[static_cast<std::size_t>(keyed.terminal)];
     }
@@ -252,6 +256,51 @@ void Core::Impl::cut(CutOptions cut) {
 void Core::Impl::drain() {
     std::unique_lock lock(credit_mutex_);
     credit_.wait(lock, [&] { return chunks_in_flight_ == 0; });
+}
+
+EngineState Core::Impl::save() const {
+    EngineState saved;
+    saved.epoch = epoch_ - 1;
+    saved.cuts = cuts_;
+    ByteWriter watermarks(saved.watermarks);
+    watermarks_.save(watermarks);
+    for (const Keyed& keyed : keyed_) {
+        EngineState::Step& step = saved.steps.emplace_back();
+        step.step = keyed.node->step;
+        for (std::uint32_t index = 0; index < options_.lanes; ++index) {
+            StateGroups groups;
+            state_of(*lanes_[index], keyed).save(groups);
+            for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
+                if (lane_of_group(group, options_.lanes) == index) step.groups[group] = std::move(groups[group]);
+            }
+        }
+    }
+    panes_.save(saved.steps);
+    return saved;
+}
+
+Status Core::Impl::load(const EngineState& state) {
+    const auto foreign = [](std::string_view what) {
+        return Error{"C630", fmt::format("the saved state does not fit this pipeline: {}", what)};
+    };
+    if (state.cuts.size() != plan_.sources.size()) return foreign("it has other sources");
+    ByteReader watermarks(state.watermarks);
+    if (!watermarks_.load(watermarks) || !watermarks.at_end()) return foreign("it has other sources");
+    if (state.steps.size() != keyed_.size() + panes_.steps()) return foreign("it has other steps");
+    for (std::size_t i = 0; i < keyed_.size(); ++i) {
+        const EngineState::Step& step = state.steps[i];
+        if (step.step != keyed_[i].node->step) return foreign(fmt::format("'{}' is no step here", step.step));
+        for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
+            Lane& lane = *lanes_[lane_of_group(group, options_.lanes)];
+            if (!step.groups[group].empty() && !state_of(lane, keyed_[i]).load(step.groups[group]))
+                return foreign(fmt::format("step '{}' kept something else", step.step));
+        }
+    }
+    if (!panes_.load(std::span(state.steps).subspan(keyed_.size())))
+        return foreign("a step over panes kept something else");
+    epoch_ = state.epoch + 1;
+    cuts_ = state.cuts;
+    return {};
 }
 
 Core::InFlight Core::Impl::in_flight() const {
@@ -531,6 +580,12 @@ void Core::cut(CutOptions cut) {
 }
 void Core::drain() {
     impl_->drain();
+}
+EngineState Core::save() const {
+    return impl_->save();
+}
+Status Core::load(const EngineState& state) {
+    return impl_->load(state);
 }
 Core::InFlight Core::in_flight() const {
     return impl_->in_flight();

@@ -72,6 +72,42 @@ PaneStage::PaneStage(const Plan& plan) : plan_(plan), states_(plan.segments.size
     }
 }
 
+std::vector<std::pair<const KeyedNode*, KeyedState*>> PaneStage::keyed() const {
+    std::vector<std::pair<const KeyedNode*, KeyedState*>> steps;
+    for (const auto& state : states_) {
+        if (state == nullptr) continue;
+        const Segment& segment = *plan_.segments[state->segment];
+        if (state->dedup != nullptr) steps.emplace_back(&*segment.dedup, state->dedup.get());
+        for (std::size_t i = 0; i < state->terminals.size(); ++i) {
+            steps.emplace_back(&segment.terminals[i], state->terminals[i].get());
+        }
+    }
+    return steps;
+}
+
+std::size_t PaneStage::steps() const {
+    return keyed().size();
+}
+
+void PaneStage::save(std::vector<EngineState::Step>& steps) const {
+    for (const auto& [node, state] : keyed()) {
+        EngineState::Step& step = steps.emplace_back();
+        step.step = node->step;
+        state->save(step.groups);
+    }
+}
+
+bool PaneStage::load(std::span<const EngineState::Step> steps) {
+    const auto own = keyed();
+    for (std::size_t i = 0; i < own.size(); ++i) {
+        if (steps[i].step != own[i].first->step) return false;
+        for (const std::string& group : steps[i].groups) {
+            if (!group.empty() && !own[i].second->load(group)) return false;
+        }
+    }
+    return true;
+}
+
 void PaneStage::add(std::size_t segment, std::vector<PaneRow>&& rows) {
     CHECK(states_[segment] != nullptr);
     std::vector<PaneRow>& waiting = states_[segment]->waiting;

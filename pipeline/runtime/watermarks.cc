@@ -45,4 +45,38 @@ Timestamp Watermarks::advance(const CutOptions& cut) {
     return now_;
 }
 
+void Watermarks::save(ByteWriter& out) const {
+    out.put(now_);
+    out.put<std::uint64_t>(sources_.size());
+    for (const SourceTime& source : sources_) {
+        out.put(source.highest);
+        out.put(source.ingest_time);
+        out.put<std::uint8_t>(source.ended ? 1 : 0);
+        out.put<std::uint64_t>(source.partitions.size());
+        for (const auto& [name, partition] : source.partitions) {
+            out.put_text(name);
+            out.put(partition.highest);
+            out.put(partition.ingest_time);
+        }
+    }
+}
+
+bool Watermarks::load(ByteReader& in) {
+    now_ = in.get<Timestamp>();
+    if (in.get<std::uint64_t>() != sources_.size()) return false;
+    for (SourceTime& source : sources_) {
+        source.highest = in.get<Timestamp>();
+        source.ingest_time = in.get<Timestamp>();
+        source.ended = in.get<std::uint8_t>() != 0;
+        source.partitions.clear();
+        for (std::uint64_t left = in.get_count(sizeof(std::uint32_t)); left > 0; --left) {
+            const std::string_view name = in.get_text();
+            Partition& partition = source.partitions[std::string(name)];
+            partition.highest = in.get<Timestamp>();
+            partition.ingest_time = in.get<Timestamp>();
+        }
+    }
+    return in.ok();
+}
+
 }  // namespace takt

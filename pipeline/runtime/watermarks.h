@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/plan/epoch_result.h"
 #include "pipeline/base/bytes.h"
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
 
 namespace takt {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <tuple>
+#include <utility>
 
 #include "pipeline/base/check.h"
 
@@ -213,6 +214,14 @@ bool DedupTable::remember_far(std::uint64_t id, std::uint64_t content, Timestamp
     if (!make_room(oldest)) return false;
     far_.emplace(id, far);
     return true;
+}
+
+void DedupTable::restore(const Entry& entry) {
+    // The kept bits in the places that `fingerprint` and `key_group` take them from.
+    const Hash128 id{0, (entry.id >> 48) << 57 | (entry.id & ((std::uint64_t{1} << 48) - 1)) << 9};
+    const Options limited = std::exchange(options_, Options{});
+    CHECK(remember(id, entry.content, entry.time, kBeginningOfTime));
+    options_ = limited;
 }
 
 std::uint64_t DedupTable::size_bytes() const {

@@ -70,6 +70,8 @@ class DedupTable {
     };
     /// Every remembered id of one key group, by id and time: the same for the same content. For snapshots and tests.
     std::vector<Entry> entries(std::uint32_t group, Timestamp oldest) const;
+    /// Remembers an entry of another table, whatever max_ids says.
+    void restore(const Entry& entry);
 
   private:
     /// 48 bits of fingerprint, 56 bits of time, 24 bits of content. Fingerprint 0: free.

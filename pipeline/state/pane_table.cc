@@ -121,6 +121,20 @@ PaneTable::Pane& PaneTable::make(std::uint64_t hash, const Want& want) {
     return fresh;
 }
 
+PaneTable::Pane* PaneTable::restore(const Want& want, bool fired) {
+    const std::uint64_t before = size_;
+    Pane& pane = upsert(want);
+    if (size_ == before) return nullptr;
+    if (fired) {
+        pane.fired_ = true;
+        std::vector<std::uint32_t>& due = due_[pane.end_];
+        due.pop_back();
+        if (due.empty()) due_.erase(pane.end_);
+        kept_[pane.end_].push_back(pane.id_);
+    }
+    return &pane;
+}
+
 void PaneTable::insert_slot(const Slot& slot) {
     std::size_t at = home(slot.tag);
     while (slots_[at].id_plus_1 != 0) at = (at + 1) & mask_;

@@ -60,6 +60,9 @@ class PaneTable {
     /// the places in `wants` of those that were not there.
     void upsert(std::span<const Want> wants, std::vector<Pane*>& found, std::vector<std::uint32_t>& made);
 
+    /// Makes a pane as it was in another table: `fired` or not, unchanged since. Null: there is one already.
+    Pane* restore(const Want& want, bool fired);
+
     /// The watermark has moved to `watermark` (never back). Calls `fire` for each pane that it reached and for each
     /// that changed since it fired; then `purge` for each that is too old, before it is gone. In no particular order.
     template <typename Fire, typename Purge>
@@ -92,6 +95,12 @@ class PaneTable {
     /// Every pane, in no particular order.
     template <typename Visit>
     void for_each(Visit&& visit) {
+        for (std::uint32_t id = 0; id < next_id_; ++id) {
+            if (pane(id).live_) visit(pane(id));
+        }
+    }
+    template <typename Visit>
+    void for_each(Visit&& visit) const {
         for (std::uint32_t id = 0; id < next_id_; ++id) {
             if (pane(id).live_) visit(pane(id));
         }

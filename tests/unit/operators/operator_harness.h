@@ -222,6 +222,13 @@ class OperatorHarness {
     /// Input is at its end: every window closes.
     void finish() { cut({.flush = true}); }
 
+    EngineState save() const { return core_->save(); }
+    /// Goes on where the harness of another state stood.
+    Status load(const EngineState& state) {
+        for (std::size_t i = 0; i < sequences_.size(); ++i) sequences_[i] = state.cuts[i].last_sequence;
+        return core_->load(state);
+    }
+
     const Plan& plan() const { return *plan_; }
     const std::vector<Posting>& postings() const { return postings_; }
     const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
