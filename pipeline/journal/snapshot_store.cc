@@ -1,0 +1,200 @@
+#include "pipeline/journal/snapshot_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "pipeline/base/bytes.h"
+#include "pipeline/journal/crc32c.h"
+#include "pipeline/journal/durable_text.h"
+
+namespace takt {
+namespace {
+
+constexpr std::string_view kManifestKind = "takt-snapshot";
+constexpr std::string_view kManifestEnd = ".manifest";
+constexpr std::string_view kStateEnd = ".state";
+constexpr std::string_view kMagic = "TAKTSNAP";
+constexpr std::uint32_t kFormatVersion = 1;
+constexpr std::size_t kWriteBytes = 4u << 20;
+
+/// The epoch of "00000000000000000042.manifest"; nothing for other names.
+std::optional<std::uint64_t> epoch_of(std::string_view name, std::string_view end) {
+    if (name.size() != 20 + end.size() || name.substr(20) != end) return std::nullopt;
+    std::uint64_t epoch = 0;
+    const auto [stop, error] = std::from_chars(name.data(), name.data() + 20, epoch);
+    if (error != std::errc() || stop != name.data() + 20) return std::nullopt;
+    return epoch;
+}
+
+void put_cut(const SourceCut& cut, ByteWriter& out) {
+    out.put(cut.last_sequence);
+    out.put(cut.highest_event_time);
+    out.put(cut.last_ingest_time);
+    out.put(cut.anchor_sequence);
+    out.put_text(cut.anchor);
+}
+
+SourceCut get_cut(ByteReader& in) {
+    SourceCut cut;
+    cut.last_sequence = in.get<std::uint64_t>();
+    cut.highest_event_time = in.get<Timestamp>();
+    cut.last_ingest_time = in.get<Timestamp>();
+    cut.anchor_sequence = in.get<std::uint64_t>();
+    cut.anchor = in.get_text();
+    return cut;
+}
+
+}  // namespace
+
+std::string encode_state(const EngineState& state) {
+    std::string bytes(kMagic);
+    ByteWriter out(bytes);
+    out.put(kFormatVersion);
+    out.put(state.epoch);
+    out.put<std::uint64_t>(state.cuts.size());
+    for (const SourceCut& cut : state.cuts) put_cut(cut, out);
+    out.put<std::uint64_t>(state.total_outcomes.size());
+    for (const std::uint64_t total : state.total_outcomes) out.put(total);
+    out.put_text(state.watermarks);
+    out.put<std::uint64_t>(state.steps.size());
+    for (const EngineState::Step& step : state.steps) {
+        out.put_text(step.step);
+        for (const std::string& group : step.groups) {
+            out.put(crc32c(group));
+            out.put_text(group);
+        }
+    }
+    return bytes;
+}
+
+std::optional<EngineState> decode_state(std::string_view bytes) {
+    if (bytes.substr(0, kMagic.size()) != kMagic) return std::nullopt;
+    ByteReader in(bytes.substr(kMagic.size()));
+    if (in.get<std::uint32_t>() != kFormatVersion) return std::nullopt;
+    EngineState state;
+    state.epoch = in.get<std::uint64_t>();
+    state.cuts.resize(in.get_count(4 * sizeof(std::uint64_t)));
+    for (SourceCut& cut : state.cuts) cut = get_cut(in);
+    state.total_outcomes.resize(in.get_count(sizeof(std::uint64_t)));
+    for (std::uint64_t& total : state.total_outcomes) total = in.get<std::uint64_t>();
+    state.watermarks = in.get_text();
+    state.steps.resize(in.get_count(kKeyGroups * 2 * sizeof(std::uint32_t)));
+    for (EngineState::Step& step : state.steps) {
+        step.step = in.get_text();
+        for (std::string& group : step.groups) {
+            const auto checksum = in.get<std::uint32_t>();
+            group = in.get_text();
+            if (crc32c(group) != checksum) return std::nullopt;
+        }
+    }
+    if (!in.ok() || !in.at_end()) return std::nullopt;
+    return state;
+}
+
+Result<SnapshotStore> SnapshotStore::open(Disk& disk, const std::string& folder, const Options& options) {
+    SnapshotStore store(disk, folder, options);
+    if (const auto error = disk.make_directory(folder)) return disk_error("cannot make", folder, error);
+    if (const auto error = disk.sync_directory(folder_of(folder))) return sync_error(folder_of(folder), error);
+    std::vector<std::string> names;
+    if (const auto error = disk.list(folder, names)) return disk_error("cannot list", folder, error);
+    for (const std::string& name : names) {
+        if (const auto epoch = epoch_of(name, kManifestEnd)) store.epochs_.push_back(*epoch);
+    }
+    return store;
+}
+
+std::string SnapshotStore::state_path(std::uint64_t epoch) const {
+    return fmt::format("{}/{:020}{}", folder_, epoch, kStateEnd);
+}
+
+std::string SnapshotStore::manifest_path(std::uint64_t epoch) const {
+    return fmt::format("{}/{:020}{}", folder_, epoch, kManifestEnd);
+}
+
+Result<SnapshotStore::Snapshot> SnapshotStore::read(std::uint64_t epoch) const {
+    const auto manifest = read_durable_text(*disk_, manifest_path(epoch), kManifestKind);
+    if (!manifest) return manifest.error();
+    const auto damaged = [&](std::string_view what) {
+        return Error{"F720", fmt::format("{} is damaged: {}", state_path(epoch), what)};
+    };
+    if (!*manifest) return damaged("its manifest is gone");
+    const auto size = (*manifest)->number("bytes");
+    const auto checksum = (*manifest)->number("state_crc32c");
+    const auto incarnation = (*manifest)->number("incarnation");
+    const auto version = (*manifest)->find("engine_version");
+    const auto config = (*manifest)->find("config_hash");
+    if (!size || !checksum || !incarnation || !version || !config) return damaged("its manifest lacks a line");
+    std::string bytes;
+    if (const auto error = read_file(*disk_, state_path(epoch), *size + 1, bytes))
+        return disk_error("cannot read", state_path(epoch), error);
+    if (bytes.size() != *size) return damaged(fmt::format("it has {} bytes, not {}", bytes.size(), *size));
+    if (crc32c(bytes) != *checksum) return damaged("its checksum is another one");
+    std::optional<EngineState> state = decode_state(bytes);
+    if (!state || state->epoch != epoch) return damaged("it is no state of that epoch");
+    return Snapshot{std::move(*state), Origin{*incarnation, *version, *config}};
+}
+
+Result<SnapshotStore::Found> SnapshotStore::load() const {
+    Found found;
+    for (auto epoch = epochs_.rbegin(); epoch != epochs_.rend(); ++epoch) {
+        Result<Snapshot> snapshot = read(*epoch);
+        if (snapshot) {
+            found.newest = std::move(*snapshot);
+            break;
+        }
+        found.unusable.push_back({*epoch, snapshot.error().text()});
+    }
+    return found;
+}
+
+Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
+    const std::string bytes = encode_state(state);
+    const std::string path = state_path(state.epoch);
+    {
+        std::unique_ptr<File> file;
+        if (const auto error = disk_->open(path, Disk::Open::empty, file))
+            return disk_error("cannot make", path, error);
+        for (std::size_t at = 0; at < bytes.size(); at += kWriteBytes) {
+            if (const auto error = file->write_at(at, std::string_view(bytes).substr(at, kWriteBytes)))
+                return disk_error("cannot write", path, error);
+        }
+        if (const auto error = file->fdatasync()) return sync_error(path, error);
+    }
+    std::string read_back;
+    if (const auto error = read_file(*disk_, path, bytes.size() + 1, read_back))
+        return disk_error("cannot read back", path, error);
+    if (read_back != bytes) return Error{"F720", fmt::format("{} reads back other than it was written", path)};
+    if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
+    const DurableText manifest{std::string(kManifestKind),
+                               1,
+                               {{"epoch", std::to_string(state.epoch)},
+                                {"bytes", std::to_string(bytes.size())},
+                                {"state_crc32c", std::to_string(crc32c(bytes))},
+                                {"incarnation", std::to_string(origin.incarnation)},
+                                {"engine_version", origin.engine_version},
+                                {"config_hash", origin.config_hash}}};
+    if (Status written = write_durable_text(*disk_, manifest_path(state.epoch), manifest); !written) return written;
+    epochs_.erase(
+        std::remove_if(epochs_.begin(), epochs_.end(), [&](std::uint64_t epoch) { return epoch >= state.epoch; }),
+        epochs_.end());
+    epochs_.push_back(state.epoch);
+    return remove_old();
+}
+
+/// A manifest goes first, so that what is left of a snapshot never counts.
+Status SnapshotStore::remove_old() {
+    while (epochs_.size() > options_.kept) {
+        const std::uint64_t epoch = epochs_.front();
+        if (const auto error = disk_->unlink(manifest_path(epoch)))
+            return disk_error("cannot remove", manifest_path(epoch), error);
+        if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
+        if (const auto error = disk_->unlink(state_path(epoch)); error && error != std::errc::no_such_file_or_directory)
+            return disk_error("cannot remove", state_path(epoch), error);
+        epochs_.erase(epochs_.begin());
+    }
+    return {};
+}
+
+}  // namespace takt
