@@ -12,10 +12,12 @@
 
 namespace takt {
 
-/// A control input: changes to one table that take effect together, at a cut. What the table held before and the
-/// changes give `content`, so a journal needs only the changes.
+/// A control input: changes to one table that take effect together, at a cut. What the table held before (nothing,
+/// where `whole`) and the updates that TableFeed::decode makes of the changes give `content`, so a journal needs only
+/// the changes.
 struct TableVersion {
     std::uint32_t table = 0;                       ///< index into Plan::tables
+    bool whole = false;                            ///< the changes are all there is: a run's first version
     std::vector<TableChange> changes = {};         ///< in order; what was refused is not among them
     std::shared_ptr<const TemporalTable> content;  ///< shared with the steps, from this cut on until the next version
 };

@@ -148,10 +148,14 @@ void TableReader::accept(std::vector<TableChange> changes) {
 
 /// Makes a version of what has changed, unless the one before still waits. False: the table is beyond its limits.
 bool TableReader::make_version() {
+    bool whole = false;
     {
         std::lock_guard lock(mutex_);
         if (version_ || (loaded_ && changes_.empty())) return true;
+        whole = !loaded_;
     }
+    // Whatever the table held when the run began, its origin says what it holds now.
+    if (whole) newest_ = TableBuilder(newest_->spec()).build().value();
     Result<std::shared_ptr<const TemporalTable>> made = updated(*newest_, updates_);
     if (!made) {
         fail(made.error());
@@ -162,7 +166,7 @@ bool TableReader::make_version() {
     changes_bytes_ = 0;
     {
         std::lock_guard lock(mutex_);
-        version_ = TableVersion{index_, std::move(changes_), newest_};
+        version_ = TableVersion{index_, whole, std::move(changes_), newest_};
         loaded_ = true;
     }
     changes_.clear();

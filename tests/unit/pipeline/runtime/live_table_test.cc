@@ -175,6 +175,43 @@ TEST_F(TableReaderTest, TheFirstVersionIsTheWholeContent) {
     EXPECT_EQ(status.description, "origin of a test");
 }
 
+TEST_F(TableReaderTest, WhatTheTableHeldBeforeTheRunGoes) {
+    const TableUpdate left_over{.key = {"RING"}, .values = {{"price", "1"}}};
+    plan_.handle->current = updated(*plan_.handle->current, std::span(&left_over, 1)).value();
+    TableReader reader(plan_, 0, {.retry = {}, .clock = &system_clock()}, [] {});
+    origin_->content = {found(put("PUMP", 4, "3"))};
+    ASSERT_TRUE(reader.start().ok());
+    while (!reader.view().waiting) std::this_thread::yield();
+    const TableVersion version = *reader.take();
+    EXPECT_TRUE(version.whole);
+    EXPECT_EQ(rows_of(*version.content), "PUMP 3");
+}
+
+TEST_F(TableReaderTest, TheChangesOfAllVersionsGiveTheContentOfTheLast) {
+    origin_->content = {found(put("PUMP", 1, "3")), found(put("VALVE", 2, "?")), found(put("RING", 3, "4"))};
+    origin_->say({put("VALVE", 4, "7"), removal("RING", 5), put("PUMP", 6, "?")});
+    origin_->say({put("PUMP", 7, "8"), put("RING", 8, "9"), removal("NONE", 9)});
+    start();
+    std::shared_ptr<const TemporalTable> replayed;
+    std::shared_ptr<const TemporalTable> last;
+    std::uint64_t revision = 0;
+    while (revision < 9) {
+        const TableVersion version = take();
+        EXPECT_EQ(version.whole, replayed == nullptr);
+        std::vector<TableUpdate> updates;
+        for (const TableChange& change : version.changes) {
+            revision = change.revision;
+            auto decoded = ScriptedFeed(origin_).decode(change).value();
+            std::move(decoded.begin(), decoded.end(), std::back_inserter(updates));
+        }
+        if (version.whole) replayed = TableBuilder(price_spec()).build().value();
+        replayed = updated(*replayed, updates).value();
+        last = version.content;
+    }
+    EXPECT_EQ(rows_of(*replayed), "PUMP 8, RING 9, VALVE 7");
+    EXPECT_EQ(rows_of(*last), rows_of(*replayed));
+}
+
 TEST_F(TableReaderTest, AnEmptyOriginGivesAVersionToo) {
     start();
     EXPECT_EQ(take().content->rows(), 0u);
@@ -316,7 +353,7 @@ std::unique_ptr<synthetic::SyntheticPlan> priced_plan(const std::shared_ptr<Orig
 
 TableVersion version_of(const TemporalTable& before, std::uint64_t revision, std::int64_t price) {
     const TableUpdate update{.key = {"PUMP"}, .values = {{"price", std::to_string(price)}}};
-    return {0, {put("PUMP", revision, std::to_string(price))}, updated(before, std::span(&update, 1)).value()};
+    return {0, false, {put("PUMP", revision, std::to_string(price))}, updated(before, std::span(&update, 1)).value()};
 }
 
 /// One window an epoch, all of its rows at the price of that epoch.
