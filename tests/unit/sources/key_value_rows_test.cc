@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace takt {
 namespace {
 
@@ -139,6 +141,38 @@ TEST(KeyValueRows, AValueThatIsNoRowIsRefusedWithItsPlace) {
     const KeyValueRows timeless(units(), "", "bucket MASTER");
     EXPECT_THAT(refusal(timeless, put("a.b", R"([{"factor":1,"exact":true},{"factor":1,"exact":true}])")),
                 HasSubstr("2 rows for one key"));
+}
+
+TEST(KeyValueRows, WhateverTheBytesAreTheyAreRowsOrRefused) {
+    const KeyValueRows rows(prices(), "prices.", "bucket MASTER");
+    const std::string good = R"([{"valid_from":"2026-05-01T00:00:00Z","price":-1.50e2,"category":"caf\u00e9"},)"
+                             R"( {"valid_from":"2026-06-01T00:00:00Z","price":"7","category":null,"x":[{},[true]]}])";
+    std::mt19937 random(7);
+    std::size_t accepted = 0;
+    for (int round = 0; round < 50'000; ++round) {
+        std::string value = good;
+        for (std::size_t edits = 1 + random() % 3; edits > 0; --edits) {
+            const std::size_t at = random() % value.size();
+            switch (random() % 3) {
+                case 0:
+                    value[at] = static_cast<char>(random());
+                    break;
+                case 1:
+                    value.erase(at, 1 + random() % 8);
+                    break;
+                default:
+                    value.insert(at, 1, "{}[]\",:0\\"[random() % 9]);
+            }
+            if (value.empty()) break;
+        }
+        // Of its own size on the heap, so that a sanitizer sees a byte too many.
+        const TableChange change = put("prices.PUMP", std::string(value.begin(), value.end()));
+        const Result<std::vector<TableUpdate>> updates = rows.read(change);
+        accepted += updates.ok() ? 1 : 0;
+        EXPECT_THAT(updates ? "D406" : updates.error().code, testing::AnyOf("D404", "D406"));
+    }
+    EXPECT_GT(accepted, 100u) << "some edits change only what a text says";
+    EXPECT_LT(accepted, 25'000u);
 }
 
 TEST(KeyValueRows, AColumnThatIsMissingOrOfAnotherTypeIsRefused) {
