@@ -8,8 +8,8 @@ namespace takt {
 
 void EpochDurations::add(Duration duration) {
     const double seconds = static_cast<double>(duration) / static_cast<double>(kSecond);
-    const auto bound = std::lower_bound(kBounds_s.begin(), kBounds_s.end(), seconds);
-    ++counts[static_cast<std::size_t>(bound - kBounds_s.begin())];
+    const auto bound = std::lower_bound(kBoundsSeconds.begin(), kBoundsSeconds.end(), seconds);
+    ++counts[static_cast<std::size_t>(bound - kBoundsSeconds.begin())];
     sum_s += seconds;
 }
 

@@ -88,7 +88,7 @@ void add_epochs(Exposition& out, const EngineStatus& status) {
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < status.epoch_durations.counts.size(); ++i) {
         total += status.epoch_durations.counts[i];
-        const double bound = i < EpochDurations::kBounds_s.size() ? EpochDurations::kBounds_s[i]
+        const double bound = i < EpochDurations::kBoundsSeconds.size() ? EpochDurations::kBoundsSeconds[i]
                                                                   : std::numeric_limits<double>::infinity();
         histogram.bucket.push_back({total, bound});
     }

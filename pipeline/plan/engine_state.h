@@ -16,10 +16,11 @@ struct EngineState {
         std::string step;
         StateGroups groups;
     };
-    std::uint64_t epoch = 0;      ///< the last one that is in it
-    std::vector<SourceCut> cuts;  ///< by source index
-    std::string watermarks;       ///< as the runtime writes them
-    std::vector<Step> steps;      ///< keyed steps in plan order
+    std::uint64_t epoch = 0;                    ///< the last one that is in it
+    std::vector<SourceCut> cuts;                ///< by source index
+    std::vector<std::uint64_t> total_outcomes;  ///< events by outcome code since the first epoch
+    std::string watermarks;                     ///< as the runtime writes them
+    std::vector<Step> steps;                    ///< keyed steps in plan order
 };
 
 }  // namespace takt

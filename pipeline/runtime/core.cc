@@ -142,6 +142,7 @@ class Core::Impl {
     InOrder finished_;
     PaneStage panes_;
     EpochResult result_;  ///< of the epoch that is being committed
+    std::vector<std::uint64_t> total_outcomes_;  ///< by outcome code, of all epochs
 
     mutable std::mutex credit_mutex_;
     std::condition_variable credit_;
@@ -197,6 +198,7 @@ Core::Impl::Impl(const Plan& plan, const Options& options, std::function<void(Ep
     }
     result_.outcomes.resize(plan.outcomes.size());
     result_.pane_outcomes.resize(plan.outcomes.size());
+    total_outcomes_.resize(plan.outcomes.size());
     if (options.threads > 1) workers_ = std::make_unique<Workers>(options.threads, [this](Job job) { run(job); });
 }
 
@@ -262,6 +264,7 @@ EngineState Core::Impl::save() const {
     EngineState saved;
     saved.epoch = epoch_ - 1;
     saved.cuts = cuts_;
+    saved.total_outcomes = total_outcomes_;
     ByteWriter watermarks(saved.watermarks);
     watermarks_.save(watermarks);
     for (const Keyed& keyed : keyed_) {
@@ -284,6 +287,7 @@ Status Core::Impl::load(const EngineState& state) {
         return Error{"C630", fmt::format("the saved state does not fit this pipeline: {}", what)};
     };
     if (state.cuts.size() != plan_.sources.size()) return foreign("it has other sources");
+    if (state.total_outcomes.size() != total_outcomes_.size()) return foreign("events end otherwise here");
     ByteReader watermarks(state.watermarks);
     if (!watermarks_.load(watermarks) || !watermarks.at_end()) return foreign("it has other sources");
     if (state.steps.size() != keyed_.size() + panes_.steps()) return foreign("it has other steps");
@@ -300,6 +304,7 @@ Status Core::Impl::load(const EngineState& state) {
         return foreign("a step over panes kept something else");
     epoch_ = state.epoch + 1;
     cuts_ = state.cuts;
+    total_outcomes_ = state.total_outcomes;
     return {};
 }
 
@@ -561,6 +566,7 @@ void Core::Impl::commit_epoch(Chunk& chunk) {
         for (LaneOutput& output : lane) output.clear();
     }
     for (DeadLetter& letter : result_.dead_letters) letter.epoch = chunk.epoch;
+    for (std::size_t code = 0; code < total_outcomes_.size(); ++code) total_outcomes_[code] += result_.outcomes[code];
 
     EpochResult done = std::move(result_);
     result_ = {};
