@@ -140,20 +140,18 @@ Result<ReportTable> LedgerReader::query(const std::string& sql, const LedgerFilt
 }
 
 Result<ReportTable> LedgerReader::postings(const LedgerFilter& filter) {
-    return query(std::string("SELECT posting_date, type, ") + kKeyText +
-                     " AS \"for\", revision, quantity, unit, amount, currency, debit, credit, events, window_start, "
-                     "window_end, key "
-                     "FROM posting" +
-                     where(filter) + " ORDER BY posting_date, type, key_fields, window_start, revision, id" +
-                     limit(filter),
+    return query(fmt::format("SELECT posting_date, type, {} AS \"for\", revision, quantity, unit, amount, currency, "
+                             "debit, credit, events, window_start, window_end, key FROM posting{} "
+                             "ORDER BY posting_date, type, key_fields, window_start, revision, id{}",
+                             kKeyText, where(filter), limit(filter)),
                  filter);
 }
 
 Result<ReportTable> LedgerReader::net(const LedgerFilter& filter) {
-    return query(std::string("SELECT posting_date, type, ") + kKeyText +
-                     " AS \"for\", revisions, quantity, unit, amount, currency, debit, credit, events, window_start, "
-                     "window_end FROM " +
-                     panes(filter) + " ORDER BY posting_date, type, key_fields, window_start" + limit(filter),
+    return query(fmt::format("SELECT posting_date, type, {} AS \"for\", revisions, quantity, unit, amount, currency, "
+                             "debit, credit, events, window_start, window_end FROM {} "
+                             "ORDER BY posting_date, type, key_fields, window_start{}",
+                             kKeyText, panes(filter), limit(filter)),
                  filter);
 }
 
