@@ -140,12 +140,28 @@ void add_canonical(const ConfigNode& node, std::string& text) {
     }
 }
 
-/// Hash of what decides the answer: steps and postings, not where input comes from or where output goes.
-std::string hash_config(const ConfigNode& config) {
+using Calendars = std::map<std::string, std::shared_ptr<const ShiftCalendar>>;
+
+/// The shifts themselves, in whatever order and place their file has them.
+void add_canonical(const std::string& name, const ShiftCalendar& calendar, std::string& text) {
+    std::vector<std::string> shifts;
+    for (const ShiftCalendar::Entry& entry : calendar.entries) {
+        for (const Shift& shift : entry.shifts) {
+            shifts.push_back(fmt::format("{}:{},{}:{},{},{};", entry.key.size(), entry.key, shift.name.size(),
+                                         shift.name, shift.start, shift.end));
+        }
+    }
+    std::sort(shifts.begin(), shifts.end());
+    text += fmt::format("{}:{}={{{}}}", name.size(), name, fmt::join(shifts, ""));
+}
+
+/// Hash of what decides the answer: steps, postings and shifts, not where input comes from or where output goes.
+std::string hash_config(const ConfigNode& config, const Calendars& calendars) {
     std::string text;
-    for (const char* section : {"pipeline", "steps", "postings", "calendars"}) {
+    for (const char* section : {"pipeline", "steps", "postings"}) {
         if (const ConfigNode* node = config.find(section)) add_canonical(*node, text);
     }
+    for (const auto& [name, calendar] : calendars) add_canonical(name, *calendar, text);
     return to_hex(hash128(text));
 }
 
@@ -167,6 +183,7 @@ class Pass final : public PlanContext {
         check_sections();
         read_head();
         read_tables();
+        plan_->config_hash = hash_config(config_, calendars_);
         read_sources();
         read_steps();
         read_postings();
@@ -315,7 +332,6 @@ class Pass final : public PlanContext {
         } else {
             plan_->pipeline = name->scalar;
         }
-        plan_->config_hash = hash_config(config_);
         EngineSection engine;
         if (const ConfigNode* node = config_.find("engine")) {
             EngineSection::options().read(*node, "section 'engine'", engine, mistakes_);
@@ -757,7 +773,7 @@ class Pass final : public PlanContext {
     std::uint32_t outputs_ = 0;
     std::vector<std::set<Slot>> used_slots_;
     std::map<std::string, std::shared_ptr<TableHandle>> tables_;
-    std::map<std::string, std::shared_ptr<const ShiftCalendar>> calendars_;
+    Calendars calendars_;
     std::string last_step_;
     std::set<std::string> broken_;  ///< steps with mistakes and without an output
 };

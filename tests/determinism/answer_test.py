@@ -56,7 +56,12 @@ class Comparison(unittest.TestCase):
         self.assertEqual(found, [])
         self.assertGreater(panes, 1000)
         self.assertGreater(postings, panes)
-        self.assertEqual(compare_bytes(self.answer, self.proof.run(4)), [])
+
+    def test_lanes_and_folders_do_not_matter(self):
+        other = self.other_proof()
+        other.file = self.proof.file
+        other.master = shutil.copytree(self.proof.master, other.folder / "master")
+        self.assertEqual(compare_bytes(self.answer, other.run(4)), [])
 
     def test_the_events_have_everything_in_them(self):
         found = outcomes(self.answer / "outcomes.csv")

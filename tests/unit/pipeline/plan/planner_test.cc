@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "tests/unit/operators/operator_harness.h"
 
 namespace takt::harness {
@@ -233,6 +235,24 @@ TEST(Planner, TheConfigHashIsOfWhatDecidesTheAnswer) {
     };
     EXPECT_EQ(hash("new", "1h"), hash("out", "1h"));
     EXPECT_NE(hash("out", "2h"), hash("out", "1h"));
+}
+
+TEST(Planner, TheConfigHashKnowsTheShiftsNotTheirFile) {
+    const auto hash = [](const char* file, const char* rows) {
+        const std::string path = testing::TempDir() + "takt_planner_test_" + file + ".csv";
+        std::ofstream(path) << "plant,shift,start,end\n" << rows;
+        return OperatorHarness(
+                   fmt::format(
+                       "calendars: {{ shifts: {{ csv: \"{}\", key: plant }} }}\npostings:\n  made: {{ by: [key], "
+                       "window: {{ shift: shifts, of: key }}, zone: '\"UTC\"', quantity: sum(quantity) }}\n",
+                       path))
+            .plan()
+            .config_hash;
+    };
+    const std::string known = hash("one", "P1,day,06:00,22:00\nP1,night,22:00,06:00\n");
+    EXPECT_EQ(hash("two", "P1,night,22:00,06:00\nP1,day,06:00,22:00\n"), known);
+    EXPECT_NE(hash("one", "P1,day,06:00,21:00\nP1,night,21:00,06:00\n"), known);
+    EXPECT_NE(hash("one", "P2,day,06:00,22:00\nP2,night,22:00,06:00\n"), known);
 }
 
 TEST(Planner, TheEngineSectionIsRead) {
