@@ -2,7 +2,8 @@
 # rows in memory of its own), label `engine` under ThreadSanitizer (code that shares state between threads). Building
 # takt_sanitize_tests or takt_engine_tests builds exactly what these tests run. The real daemon is in both: operators, file
 # source and sinks meet several threads only there.
-set(takt_sanitize_folders pipeline/base pipeline/batch pipeline/expression pipeline/state pipeline/runtime operators sources/decode)
+set(takt_sanitize_folders pipeline/base pipeline/batch pipeline/expression pipeline/state pipeline/journal pipeline/runtime operators
+    sources/decode)
 set(takt_sanitize_tests conformance/plant determinism/answer)
 set(takt_sanitize_programs takt batch_oracle jsonl_to_flatbuffers)
 set(takt_engine_folders pipeline/runtime)
