@@ -7,6 +7,7 @@ endfunction()
 
 takt_style_test(format)
 takt_style_test(layers)
+takt_style_test(folders)
 takt_style_test(error_codes)
 takt_style_test(reference $<TARGET_FILE:takt>)
 takt_style_test(documented_commands $<TARGET_FILE:takt>)
