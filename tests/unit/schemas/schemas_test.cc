@@ -67,11 +67,12 @@ flatbuffers::Offset<wire::Section> section(FlatBufferBuilder& frame, wire::Secti
 std::vector<std::uint8_t> small_frame() {
     FlatBufferBuilder cuts;
     const auto source = cuts.CreateString("floor");
-    const wire::Hash128 digest(1, 2);
+    const std::vector<std::uint8_t> bytes = {1, 2};
+    const auto anchor = cuts.CreateVector(bytes);
     wire::SourceCutBuilder cut(cuts);
     cut.add_source(source);
     cut.add_last_sequence(42);
-    cut.add_input_digest(&digest);
+    cut.add_anchor(anchor);
     const std::vector<flatbuffers::Offset<wire::SourceCut>> all = {cut.Finish()};
     cuts.Finish(wire::CreateCutsSectionDirect(cuts, &all));
 
@@ -105,7 +106,7 @@ TEST(Schemas, SectionsOfAFrameAreReadInPlace) {
     ASSERT_TRUE(verify_cuts.VerifyBuffer<wire::CutsSection>(nullptr));
     const wire::SourceCut& cut = *flatbuffers::GetRoot<wire::CutsSection>(cuts.data())->sources()->Get(0);
     EXPECT_EQ(cut.last_sequence(), 42u);
-    EXPECT_EQ(cut.input_digest()->high(), 2u);
+    EXPECT_EQ(cut.anchor()->Get(1), 2u);
     EXPECT_FALSE(cut.highest_event_time().has_value());  // nothing was read, which is not 1970
 
     const auto& postings = *sections[1]->data();
@@ -122,10 +123,10 @@ TEST(Schemas, SectionsOfAFrameAreReadInPlace) {
 
 TEST(Schemas, TheHeaderOfAFrameHas64BytesInTheOrderOfThePage) {
     static_assert(sizeof(wire::FrameHeader) == 64);
-    const wire::FrameHeader header(1, 2, 3, 4, 5, wire::Hash128(6, 7), 8, 9, 0);
+    const wire::FrameHeader header(1, 2, 3, 4, 5, wire::Hash128(6, 7), 8, 9, 0, 10);
     std::array<std::uint32_t, 16> words{};
     std::memcpy(words.data(), &header, sizeof header);
-    EXPECT_THAT(words, testing::ElementsAre(1, 0, 2, 3, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0));
+    EXPECT_THAT(words, testing::ElementsAre(1, 0, 2, 3, 4, 0, 5, 0, 6, 0, 7, 0, 8, 9, 0, 10));
 }
 
 }  // namespace

@@ -1,0 +1,583 @@
+#include "pipeline/journal/frame_sections.h"
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <charconv>
+#include <limits>
+
+#include "schemas/frame_generated.h"
+
+namespace takt {
+namespace {
+
+using flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
+using Text = Offset<flatbuffers::String>;
+using Bytes = Offset<flatbuffers::Vector<std::uint8_t>>;
+
+// ---- writing ------------------------------------------------------------------------------------------------------
+
+/// An empty text is absent.
+Text text(FlatBufferBuilder& builder, std::string_view value) {
+    return value.empty() ? Text() : builder.CreateString(value.data(), value.size());
+}
+
+Text required(FlatBufferBuilder& builder, std::string_view value) {
+    return builder.CreateString(value.data(), value.size());
+}
+
+Bytes bytes(FlatBufferBuilder& builder, std::string_view value) {
+    if (value.empty()) return {};
+    return builder.CreateVector(reinterpret_cast<const std::uint8_t*>(value.data()), value.size());
+}
+
+template <typename T>
+Offset<flatbuffers::Vector<T>> vector(FlatBufferBuilder& builder, const std::vector<T>& values) {
+    return values.empty() ? Offset<flatbuffers::Vector<T>>() : builder.CreateVector(values);
+}
+
+template <typename T>
+Offset<flatbuffers::Vector<const T*>> structs(FlatBufferBuilder& builder, const std::vector<T>& values) {
+    return values.empty() ? Offset<flatbuffers::Vector<const T*>>() : builder.CreateVectorOfStructs(values);
+}
+
+flatbuffers::Optional<std::int64_t> optional_time(const std::optional<Timestamp>& time) {
+    return time ? flatbuffers::Optional<std::int64_t>(*time) : flatbuffers::nullopt;
+}
+
+/// The beginning of time is absent: nothing has been said yet.
+flatbuffers::Optional<std::int64_t> begun_time(Timestamp time) {
+    return time == kBeginningOfTime ? flatbuffers::nullopt : flatbuffers::Optional<std::int64_t>(time);
+}
+
+wire::Units128 units(Int128 value) {
+    return {static_cast<std::uint64_t>(value), static_cast<std::int64_t>(value >> 64)};
+}
+
+std::uint16_t narrow(std::uint64_t index) {
+    CHECK(index <= std::numeric_limits<std::uint16_t>::max());
+    return static_cast<std::uint16_t>(index);
+}
+
+template <typename Table>
+FrameSection finished(FlatBufferBuilder& builder, wire::SectionKind kind, Offset<Table> root) {
+    builder.Finish(root);
+    return {static_cast<std::uint8_t>(kind),
+            {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()}};
+}
+
+FrameSection cuts_section(const FrameContext& context, const EpochResult& result) {
+    FlatBufferBuilder builder;
+    CHECK(result.cuts.size() == context.sources.size());
+    std::vector<Offset<wire::SourceCut>> cuts;
+    for (std::size_t i = 0; i < result.cuts.size(); ++i) {
+        const SourceCut& cut = result.cuts[i];
+        std::vector<wire::IngestTime> times;
+        for (const auto& [sequence, time] : cut.ingest_times) times.emplace_back(sequence, time);
+        const Text source = required(builder, context.sources[i]);
+        const Bytes anchor = bytes(builder, cut.anchor);
+        const auto ingest_times = structs(builder, times);
+        cuts.push_back(wire::CreateSourceCut(builder, source, cut.last_sequence, begun_time(cut.highest_event_time),
+                                             cut.last_ingest_time, cut.anchor_sequence, anchor, ingest_times));
+    }
+    const auto all = vector(builder, cuts);
+    return finished(builder, wire::SectionKind::cuts, wire::CreateCutsSection(builder, all));
+}
+
+FrameSection input_records_section(const std::vector<InputRecord>& records) {
+    FlatBufferBuilder builder(4096);
+    std::vector<Offset<wire::InputRecord>> written;
+    for (const InputRecord& record : records) {
+        const Text subject = text(builder, record.subject);
+        const Bytes data = bytes(builder, record.data);
+        written.push_back(
+            wire::CreateInputRecord(builder, record.source, record.sequence, subject, record.ingest_time, data));
+    }
+    const auto all = vector(builder, written);
+    return finished(builder, wire::SectionKind::input_records, wire::CreateInputRecordsSection(builder, all));
+}
+
+FrameSection watermarks_section(const EpochResult& result) {
+    FlatBufferBuilder builder;
+    std::vector<std::uint16_t> idle;
+    std::vector<std::uint16_t> ended;
+    for (const std::uint32_t source : result.cut.idle) idle.push_back(narrow(source));
+    for (const std::uint32_t source : result.cut.ended) ended.push_back(narrow(source));
+    const auto idle_sources = vector(builder, idle);
+    const auto ended_sources = vector(builder, ended);
+    return finished(builder, wire::SectionKind::watermarks,
+                    wire::CreateWatermarksSection(
+                        builder, begun_time(result.watermark_before), begun_time(result.watermark_after),
+                        optional_time(result.cut.watermark), idle_sources, ended_sources, result.cut.flush));
+}
+
+wire::TableOperation operation(TableChange::Operation operation) {
+    switch (operation) {
+        case TableChange::Operation::put:
+            return wire::TableOperation::put;
+        case TableChange::Operation::remove:
+            return wire::TableOperation::remove;
+        case TableChange::Operation::gone:
+            return wire::TableOperation::gone;
+    }
+    check_failed("unknown table operation", __FILE__, __LINE__);
+}
+
+FrameSection control_inputs_section(const FrameContext& context, const std::vector<TableVersion>& tables) {
+    FlatBufferBuilder builder(4096);
+    std::vector<Offset<wire::ControlInput>> inputs;
+    for (const TableVersion& version : tables) {
+        CHECK(version.table < context.tables.size());
+        std::vector<Offset<wire::TableChange>> changes;
+        for (const TableChange& change : version.changes) {
+            const Text key = required(builder, change.key);
+            const Bytes value = bytes(builder, change.value);
+            changes.push_back(wire::CreateTableChange(builder, key, change.revision, operation(change.operation), value,
+                                                      change.in_content));
+        }
+        const Text name = required(builder, context.tables[version.table]);
+        const auto all = vector(builder, changes);
+        const auto action = wire::CreateTableChanges(builder, name, narrow(version.table), version.whole, all);
+        inputs.push_back(wire::CreateControlInput(builder, wire::ControlAction::TableChanges, action.Union()));
+    }
+    const auto all = vector(builder, inputs);
+    return finished(builder, wire::SectionKind::control_inputs, wire::CreateControlInputsSection(builder, all));
+}
+
+Offset<wire::Posting> posting_table(FlatBufferBuilder& builder, const Posting& posting) {
+    std::vector<Offset<wire::KeyField>> fields;
+    for (const Posting::KeyField& field : posting.key_fields) {
+        const Text name = required(builder, field.name);
+        fields.push_back(wire::CreateKeyField(builder, name, text(builder, field.value)));
+    }
+    std::vector<Offset<wire::Line>> lines;
+    for (const PostingLine& line : posting.lines) {
+        const Text account = required(builder, line.account);
+        const Text cost_center = text(builder, line.cost_center);
+        const wire::Side side = line.side == Side::credit ? wire::Side::credit : wire::Side::debit;
+        lines.push_back(wire::CreateLine(builder, account, cost_center, side, 0));
+    }
+    std::vector<Offset<wire::LineageRange>> ranges;
+    for (const Lineage::Range& range : posting.lineage.ranges) {
+        const Text source = required(builder, range.source);
+        ranges.push_back(wire::CreateLineageRange(builder, source, range.first_sequence, range.last_sequence));
+    }
+    const Text key = required(builder, posting.key);
+    const Text payload_hash = required(builder, posting.payload_hash);
+    const Text type = required(builder, posting.type);
+    const Text pipeline = required(builder, posting.pipeline);
+    const Text previous_key = text(builder, posting.previous_key);
+    const Text correlation_id = text(builder, posting.correlation_id);
+    const auto key_fields = vector(builder, fields);
+    const Text unit = text(builder, posting.unit);
+    const Text currency = text(builder, posting.currency);
+    const Text debit = text(builder, posting.debit);
+    const Text credit = text(builder, posting.credit);
+    const auto all_lines = vector(builder, lines);
+    const auto lineage = vector(builder, ranges);
+    const Text ids = required(builder, to_hex(posting.lineage.ids));
+    const Text config_hash = text(builder, posting.config_hash);
+    return wire::CreatePosting(builder, key, payload_hash, type, pipeline, posting.revision, previous_key,
+                               optional_time(posting.window_start), optional_time(posting.window_end),
+                               posting.posting_date, correlation_id, key_fields, flatbuffers::nullopt,
+                               flatbuffers::nullopt, unit, flatbuffers::nullopt, flatbuffers::nullopt, currency, debit,
+                               credit, all_lines, lineage, posting.lineage.events, ids, config_hash, posting.epoch);
+}
+
+FrameSection postings_section(const std::vector<Posting>& postings) {
+    FlatBufferBuilder builder(65536);
+    std::vector<Offset<wire::JournaledPosting>> written;
+    for (const Posting& posting : postings) {
+        std::vector<wire::Units128> amounts;
+        for (const PostingLine& line : posting.lines) amounts.push_back(units(line.amount));
+        const auto table = posting_table(builder, posting);
+        const auto line_amounts = structs(builder, amounts);
+        const std::array<wire::Units128, 4> numbers = {units(posting.quantity), units(posting.quantity_cumulative),
+                                                       units(posting.amount), units(posting.amount_cumulative)};
+        const auto scale = [](int digits) {
+            CHECK(digits >= 0 && digits <= kMaxDecimalScale);
+            return static_cast<std::uint8_t>(digits);
+        };
+        written.push_back(wire::CreateJournaledPosting(
+            builder, table, scale(posting.quantity_scale), scale(posting.amount_scale),
+            posting.has_quantity ? &numbers[0] : nullptr, posting.has_quantity ? &numbers[1] : nullptr,
+            posting.has_amount ? &numbers[2] : nullptr, posting.has_amount ? &numbers[3] : nullptr, line_amounts));
+    }
+    const auto all = vector(builder, written);
+    return finished(builder, wire::SectionKind::postings, wire::CreatePostingsSection(builder, all));
+}
+
+FrameSection dead_letters_section(const std::vector<DeadLetter>& letters) {
+    FlatBufferBuilder builder(65536);
+    std::vector<Offset<wire::DeadLetter>> written;
+    for (const DeadLetter& letter : letters) {
+        const Text source = required(builder, letter.source);
+        const Text subject = text(builder, letter.subject);
+        const Text event_id = text(builder, letter.event_id);
+        const Text reason = required(builder, letter.reason);
+        const Text what = text(builder, letter.text);
+        const Text owner = text(builder, letter.owner);
+        const Text step = text(builder, letter.step);
+        const Text correlation_id = text(builder, letter.correlation_id);
+        const Bytes event = bytes(builder, letter.bytes);
+        written.push_back(wire::CreateDeadLetter(builder, source, letter.sequence, letter.part, subject,
+                                                 letter.ingest_time, event_id, reason, what, owner, step,
+                                                 correlation_id, event, letter.epoch));
+    }
+    const auto all = vector(builder, written);
+    return finished(builder, wire::SectionKind::dead_letters, wire::CreateDeadLettersSection(builder, all));
+}
+
+Offset<flatbuffers::Vector<Offset<wire::OutcomeCount>>> outcome_counts(FlatBufferBuilder& builder,
+                                                                       const FrameContext& context,
+                                                                       const std::vector<std::uint64_t>& rows) {
+    CHECK(rows.size() <= context.outcomes.size());
+    std::vector<Offset<wire::OutcomeCount>> counts;
+    for (std::size_t code = 0; code < rows.size(); ++code) {
+        if (rows[code] == 0) continue;
+        const Outcome& outcome = context.outcomes.at(static_cast<OutcomeCode>(code));
+        const Text name = required(builder, to_string(outcome.kind));
+        const Text rule = text(builder, outcome.rule);
+        counts.push_back(wire::CreateOutcomeCount(builder, narrow(code), name, rule, rows[code]));
+    }
+    return vector(builder, counts);
+}
+
+FrameSection counters_section(const FrameContext& context, const EpochResult& result) {
+    FlatBufferBuilder builder;
+    const auto outcomes = outcome_counts(builder, context, result.outcomes);
+    const auto pane_outcomes = outcome_counts(builder, context, result.pane_outcomes);
+    return finished(builder, wire::SectionKind::counters,
+                    wire::CreateCountersSection(builder, result.messages, result.message_bytes, result.rows, outcomes,
+                                                narrow(result.outcomes.size()), result.pane_rows, pane_outcomes,
+                                                narrow(result.pane_outcomes.size())));
+}
+
+FrameSection sink_confirmations_section(const Frame& frame) {
+    FlatBufferBuilder builder(4096);
+    std::vector<Offset<wire::SinkConfirmation>> confirmations;
+    for (const SinkConfirmation& said : frame.confirmations) {
+        const Text sink = required(builder, said.sink);
+        const Text key = required(builder, said.key);
+        const Text reference = text(builder, said.reference);
+        const Text reason = text(builder, said.reason);
+        const Text owner = text(builder, said.owner);
+        confirmations.push_back(wire::CreateSinkConfirmation(builder, sink, key,
+                                                             static_cast<wire::DeliveryState>(said.state), said.attempt,
+                                                             reference, reason, owner, said.time));
+    }
+    std::vector<Offset<wire::SinkPosition>> positions;
+    for (const SinkPosition& position : frame.positions) {
+        const Text sink = required(builder, position.sink);
+        positions.push_back(
+            wire::CreateSinkPosition(builder, sink, optional_time(position.created), position.last_sequence));
+    }
+    const auto all_confirmations = vector(builder, confirmations);
+    const auto all_positions = vector(builder, positions);
+    return finished(builder, wire::SectionKind::sink_confirmations,
+                    wire::CreateSinkConfirmationsSection(builder, all_confirmations, all_positions));
+}
+
+// ---- reading ------------------------------------------------------------------------------------------------------
+
+/// Copies out of one section. In what we wrote every byte is used once; a section whose parts overlap, so that a few
+/// bytes would become many, is refused.
+class Reader {
+  public:
+    explicit Reader(std::string_view section) : left_(section.size()) {}
+
+    bool overdrawn() const { return overdrawn_; }
+    std::string text(const flatbuffers::String* value) {
+        return value != nullptr && take(value->size()) ? value->str() : std::string();
+    }
+    std::string bytes(const flatbuffers::Vector<std::uint8_t>* value) {
+        if (value == nullptr || !take(value->size())) return {};
+        return {reinterpret_cast<const char*>(value->data()), value->size()};
+    }
+    /// Calls `read` for each element.
+    template <typename Vector, typename Read>
+    void each(const Vector* values, Read read) {
+        if (values == nullptr || !take(std::size_t{values->size()} * kLeastElementBytes)) return;
+        for (flatbuffers::uoffset_t i = 0; i < values->size() && !overdrawn_; ++i) read(values->Get(i));
+    }
+
+  private:
+    static constexpr std::size_t kLeastElementBytes = 2;
+    bool take(std::size_t size) {
+        overdrawn_ = overdrawn_ || size > left_;
+        if (!overdrawn_) left_ -= size;
+        return !overdrawn_;
+    }
+
+    std::size_t left_;
+    bool overdrawn_ = false;
+};
+
+using Wrong = std::optional<std::string>;
+
+std::optional<Timestamp> time_of(const flatbuffers::Optional<std::int64_t>& time) {
+    return time ? std::optional<Timestamp>(*time) : std::nullopt;
+}
+
+Timestamp begun_time_of(const flatbuffers::Optional<std::int64_t>& time) {
+    return time.value_or(kBeginningOfTime);
+}
+
+Int128 value_of(const wire::Units128& number) {
+    return static_cast<Int128>(static_cast<UInt128>(static_cast<std::uint64_t>(number.high())) << 64 | number.low());
+}
+
+std::optional<Hash128> parse_hash(std::string_view hex) {
+    Hash128 hash;
+    if (hex.size() != 32) return std::nullopt;
+    const auto parse = [&](std::size_t at, std::uint64_t& half) {
+        const char* const end = hex.data() + at + 16;
+        const auto [stop, error] = std::from_chars(hex.data() + at, end, half, 16);
+        return error == std::errc{} && stop == end;
+    };
+    if (!parse(0, hash.high) || !parse(16, hash.low)) return std::nullopt;
+    return hash;
+}
+
+Wrong read(const wire::CutsSection& from, Reader& reader, StoredFrame& stored) {
+    reader.each(from.sources(), [&](const wire::SourceCut* source) {
+        SourceCut cut;
+        cut.last_sequence = source->last_sequence();
+        cut.highest_event_time = begun_time_of(source->highest_event_time());
+        cut.last_ingest_time = source->last_ingest_time();
+        cut.anchor_sequence = source->anchor_sequence();
+        cut.anchor = reader.bytes(source->anchor());
+        reader.each(source->ingest_times(), [&](const wire::IngestTime* time) {
+            cut.ingest_times.emplace_back(time->sequence(), time->time());
+        });
+        stored.sources.push_back(reader.text(source->source()));
+        stored.frame.result.cuts.push_back(std::move(cut));
+    });
+    return {};
+}
+
+Wrong read(const wire::InputRecordsSection& from, Reader& reader, StoredFrame& stored) {
+    Wrong wrong;
+    reader.each(from.records(), [&](const wire::InputRecord* record) {
+        if (record->source() >= stored.sources.size()) wrong = "names a source that has no cut";
+        stored.frame.input_records.push_back({record->source(), record->sequence(), record->ingest_time(),
+                                              reader.text(record->subject()), reader.bytes(record->data())});
+    });
+    return wrong;
+}
+
+Wrong read(const wire::WatermarksSection& from, Reader& reader, StoredFrame& stored) {
+    EpochResult& result = stored.frame.result;
+    result.watermark_before = begun_time_of(from.before());
+    result.watermark_after = begun_time_of(from.after());
+    result.cut.watermark = time_of(from.chosen());
+    result.cut.flush = from.flush();
+    Wrong wrong;
+    const auto indices = [&](const flatbuffers::Vector<std::uint16_t>* sources, std::vector<std::uint32_t>& into) {
+        reader.each(sources, [&](std::uint16_t source) {
+            if (source >= stored.sources.size()) wrong = "names a source that has no cut";
+            into.push_back(source);
+        });
+    };
+    indices(from.idle(), result.cut.idle);
+    indices(from.ended(), result.cut.ended);
+    return wrong;
+}
+
+Wrong read(const wire::ControlInputsSection& from, Reader& reader, StoredFrame& stored) {
+    Wrong wrong;
+    reader.each(from.inputs(), [&](const wire::ControlInput* input) {
+        const wire::TableChanges* const changes = input->action_as_TableChanges();
+        if (changes == nullptr) {
+            wrong = fmt::format("has a control input of kind {}, which this version of takt does not know",
+                                static_cast<int>(input->action_type()));
+            return;
+        }
+        TableVersion version;
+        version.table = changes->index();
+        version.whole = changes->whole();
+        reader.each(changes->changes(), [&](const wire::TableChange* change) {
+            if (change->operation() > wire::TableOperation::MAX) wrong = "has a change to a table of an unknown kind";
+            version.changes.push_back({reader.text(change->key()), change->revision(),
+                                       static_cast<TableChange::Operation>(change->operation()),
+                                       reader.bytes(change->value()), change->in_content()});
+        });
+        if (stored.tables.size() <= version.table) stored.tables.resize(version.table + 1);
+        stored.tables[version.table] = reader.text(changes->table());
+        stored.frame.result.cut.tables.push_back(std::move(version));
+    });
+    return wrong;
+}
+
+Posting read_posting(const wire::Posting& from, Reader& reader) {
+    Posting posting;
+    posting.key = reader.text(from.key());
+    posting.payload_hash = reader.text(from.payload_hash());
+    posting.type = reader.text(from.type());
+    posting.pipeline = reader.text(from.pipeline());
+    posting.revision = from.revision();
+    posting.previous_key = reader.text(from.previous_key());
+    posting.window_start = time_of(from.window_start());
+    posting.window_end = time_of(from.window_end());
+    posting.posting_date = from.posting_date();
+    posting.correlation_id = reader.text(from.correlation_id());
+    reader.each(from.key_fields(), [&](const wire::KeyField* field) {
+        posting.key_fields.push_back({reader.text(field->name()), reader.text(field->value())});
+    });
+    posting.unit = reader.text(from.unit());
+    posting.currency = reader.text(from.currency());
+    posting.debit = reader.text(from.debit());
+    posting.credit = reader.text(from.credit());
+    reader.each(from.lines(), [&](const wire::Line* line) {
+        const Side side = line->side() == wire::Side::credit ? Side::credit : Side::debit;
+        posting.lines.push_back({reader.text(line->account()), reader.text(line->cost_center()), side, 0});
+    });
+    reader.each(from.lineage(), [&](const wire::LineageRange* range) {
+        posting.lineage.ranges.push_back(
+            {reader.text(range->source()), range->first_sequence(), range->last_sequence()});
+    });
+    posting.lineage.events = from.events();
+    posting.config_hash = reader.text(from.config_hash());
+    posting.epoch = from.epoch();
+    return posting;
+}
+
+Wrong read(const wire::PostingsSection& from, Reader& reader, StoredFrame& stored) {
+    Wrong wrong;
+    reader.each(from.postings(), [&](const wire::JournaledPosting* journaled) {
+        Posting posting = read_posting(*journaled->posting(), reader);
+        const std::optional<Hash128> ids = parse_hash(reader.text(journaled->posting()->event_ids_hash()));
+        if (!ids) wrong = "has a posting without the hash of its events";
+        posting.lineage.ids = ids.value_or(Hash128{});
+        posting.quantity_scale = journaled->quantity_scale();
+        posting.amount_scale = journaled->amount_scale();
+        if (std::max(posting.quantity_scale, posting.amount_scale) > kMaxDecimalScale)
+            wrong = "has a posting with more digits after the point than there can be";
+        const auto pair = [&](const wire::Units128* difference, const wire::Units128* cumulative, bool& has,
+                              Int128& one, Int128& other) {
+            has = difference != nullptr;
+            if (has != (cumulative != nullptr)) wrong = "has a posting with one number of two";
+            if (difference != nullptr) one = value_of(*difference);
+            if (cumulative != nullptr) other = value_of(*cumulative);
+        };
+        pair(journaled->quantity(), journaled->quantity_cumulative(), posting.has_quantity, posting.quantity,
+             posting.quantity_cumulative);
+        pair(journaled->amount(), journaled->amount_cumulative(), posting.has_amount, posting.amount,
+             posting.amount_cumulative);
+        std::size_t line = 0;
+        reader.each(journaled->line_amounts(), [&](const wire::Units128* amount) {
+            if (line < posting.lines.size()) posting.lines[line].amount = value_of(*amount);
+            ++line;
+        });
+        if (line != posting.lines.size()) wrong = "has a posting with lines without amounts";
+        stored.frame.result.postings.push_back(std::move(posting));
+    });
+    return wrong;
+}
+
+Wrong read(const wire::DeadLettersSection& from, Reader& reader, StoredFrame& stored) {
+    reader.each(from.dead_letters(), [&](const wire::DeadLetter* letter) {
+        stored.frame.result.dead_letters.push_back(
+            {reader.text(letter->source()), letter->sequence(), letter->part(), reader.text(letter->subject()),
+             letter->ingest_time(), reader.text(letter->event_id()), reader.text(letter->reason()),
+             reader.text(letter->text()), reader.text(letter->owner()), reader.text(letter->step()),
+             reader.text(letter->correlation_id()), reader.bytes(letter->bytes()), letter->epoch()});
+    });
+    return {};
+}
+
+Wrong read(const wire::CountersSection& from, Reader& reader, StoredFrame& stored) {
+    EpochResult& result = stored.frame.result;
+    result.messages = from.messages();
+    result.message_bytes = from.message_bytes();
+    result.rows = from.rows();
+    result.pane_rows = from.pane_rows();
+    result.outcomes.resize(from.outcome_codes());
+    result.pane_outcomes.resize(from.pane_outcome_codes());
+    Wrong wrong;
+    const auto counts = [&](const flatbuffers::Vector<Offset<wire::OutcomeCount>>* written,
+                            std::vector<std::uint64_t>& rows) {
+        reader.each(written, [&](const wire::OutcomeCount* count) {
+            if (count->code() < rows.size()) {
+                rows[count->code()] = count->rows();
+            } else {
+                wrong = "counts an outcome that the plan does not have";
+            }
+        });
+    };
+    counts(from.outcomes(), result.outcomes);
+    counts(from.pane_outcomes(), result.pane_outcomes);
+    return wrong;
+}
+
+Wrong read(const wire::SinkConfirmationsSection& from, Reader& reader, StoredFrame& stored) {
+    Wrong wrong;
+    reader.each(from.confirmations(), [&](const wire::SinkConfirmation* said) {
+        if (said->state() > wire::DeliveryState::MAX) wrong = "has a delivery state of an unknown kind";
+        stored.frame.confirmations.push_back({reader.text(said->sink()), reader.text(said->key()),
+                                              static_cast<DeliveryState>(said->state()), said->attempt(),
+                                              reader.text(said->reference()), reader.text(said->reason()),
+                                              reader.text(said->owner()), said->time()});
+    });
+    reader.each(from.positions(), [&](const wire::SinkPosition* position) {
+        stored.frame.positions.push_back(
+            {reader.text(position->sink()), time_of(position->created()), position->last_sequence()});
+    });
+    return wrong;
+}
+
+template <typename Table>
+Wrong read_as(std::string_view data, StoredFrame& stored) {
+    const auto* start = reinterpret_cast<const std::uint8_t*>(data.data());
+    // Every table takes at least its own four bytes: more tables than that is one that is named again and again.
+    flatbuffers::Verifier verifier(start, data.size(), 64, static_cast<flatbuffers::uoffset_t>(data.size() / 4 + 1));
+    if (data.empty() || !verifier.VerifyBuffer<Table>(nullptr)) return "is no FlatBuffer of its schema";
+    Reader reader(data);
+    Wrong wrong = read(*flatbuffers::GetRoot<Table>(start), reader, stored);
+    return reader.overdrawn() ? "has parts that overlap" : std::move(wrong);
+}
+
+static_assert(static_cast<int>(DeliveryState::closed) == static_cast<int>(wire::DeliveryState::MAX));
+static_assert(static_cast<int>(TableChange::Operation::gone) == static_cast<int>(wire::TableOperation::MAX));
+
+}  // namespace
+
+std::vector<FrameSection> encode_sections(const FrameContext& context, const Frame& frame) {
+    const EpochResult& result = frame.result;
+    std::vector<FrameSection> sections;
+    sections.push_back(cuts_section(context, result));
+    if (!frame.input_records.empty()) sections.push_back(input_records_section(frame.input_records));
+    sections.push_back(watermarks_section(result));
+    if (!result.cut.tables.empty()) sections.push_back(control_inputs_section(context, result.cut.tables));
+    if (!result.postings.empty()) sections.push_back(postings_section(result.postings));
+    if (!result.dead_letters.empty()) sections.push_back(dead_letters_section(result.dead_letters));
+    sections.push_back(counters_section(context, result));
+    if (!frame.confirmations.empty() || !frame.positions.empty()) sections.push_back(sink_confirmations_section(frame));
+    return sections;
+}
+
+std::optional<std::string> decode_section(std::uint8_t kind, std::string_view data, StoredFrame& frame) {
+    switch (static_cast<wire::SectionKind>(kind)) {
+        case wire::SectionKind::unknown:
+            break;
+        case wire::SectionKind::cuts:
+            return read_as<wire::CutsSection>(data, frame);
+        case wire::SectionKind::input_records:
+            return read_as<wire::InputRecordsSection>(data, frame);
+        case wire::SectionKind::watermarks:
+            return read_as<wire::WatermarksSection>(data, frame);
+        case wire::SectionKind::control_inputs:
+            return read_as<wire::ControlInputsSection>(data, frame);
+        case wire::SectionKind::postings:
+            return read_as<wire::PostingsSection>(data, frame);
+        case wire::SectionKind::dead_letters:
+            return read_as<wire::DeadLettersSection>(data, frame);
+        case wire::SectionKind::counters:
+            return read_as<wire::CountersSection>(data, frame);
+        case wire::SectionKind::sink_confirmations:
+            return read_as<wire::SinkConfirmationsSection>(data, frame);
+    }
+    return "is of a kind that this version of takt does not know";
+}
+
+}  // namespace takt
