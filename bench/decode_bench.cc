@@ -2,7 +2,9 @@
 // fields. Every way must give the same answer before it is timed.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <simdjson.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +13,8 @@
 #include "sources/decode/flatbuffers_decoder.h"
 #include "sources/decode/flatbuffers_schema.h"
 #include "sources/decode/json_decoder.h"
+#include "sources/decode/name_table.h"
+#include "sources/decode/scalar_text.h"
 
 namespace takt {
 namespace {
@@ -201,11 +205,15 @@ void projection(benchmark::State& state) {
     run_decoder(state, **decoder, columns, flatbuffers_input());
 }
 
-void json(benchmark::State& state) {
+const Input& json_input() {
     static const Input input([](const Sample& e) { return json_message(e); });
+    return input;
+}
+
+void json(benchmark::State& state) {
     const Layout columns = layout();
     const auto decoder = make_json_decoder(schema(), columns, {.event_time = columns.find("event_time")});
-    run_decoder(state, **decoder, columns, input);
+    run_decoder(state, **decoder, columns, json_input());
 }
 
 /// Columns as plain arrays: what the generated code fills.
@@ -220,7 +228,126 @@ struct Arrays {
                 letters(event_id[row]) + letters(order_id[row]) + letters(material[row]) + letters(lot[row]) +
                     letters(unit[row])};
     }
+
+    // By the place of the field in the schema; what is not among those in use goes nowhere.
+    void put(std::size_t field, std::size_t row, std::string_view value) {
+        std::vector<std::string_view>* const texts[] = {&event_id, nullptr, nullptr,   nullptr, nullptr,
+                                                        nullptr,   nullptr, &order_id, nullptr, &material,
+                                                        nullptr,   &lot,    nullptr,   &unit};
+        if (field < std::size(texts) && texts[field] != nullptr) (*texts[field])[row] = value;
+    }
+    void put(std::size_t field, std::size_t row, std::int64_t value) {
+        if (field == 1) kind[row] = value;
+        if (field == 2) time[row] = value;
+    }
+    void put(std::size_t, std::size_t row, Int128 value) { quantity[row] = value; }
+    void put(std::size_t, std::size_t, double) {}
+    void put(std::size_t, std::size_t, std::uint64_t) {}
+    void put(std::size_t, std::size_t, std::uint8_t) {}
 };
+
+void add(Answer& to, const Answer& one) {
+    to.times += one.times;
+    to.kinds += one.kinds;
+    to.quantities += one.quantities;
+    to.letters += one.letters;
+}
+
+/// simdjson's On-Demand walk in the decoder's place: each line copied to where it has the padding that simdjson reads
+/// behind it, members by the same table of names, values by the same readers from the raw token, so that a decimal
+/// never passes through a double. It is less strict than the decoder (docs/decisions/json-walk.md says where).
+class OnDemand {
+  public:
+    OnDemand() {
+        for (const RecordField& field : schema()->fields) {
+            names_.add(field.field.name, static_cast<std::int32_t>(readers_.size()));
+            readers_.emplace_back(field.field.type, field.storage, field.zero_is_absent);
+        }
+    }
+
+    bool read(std::string_view line, Arrays& to, std::size_t row) {
+        std::memcpy(padded_.data(), line.data(), line.size());
+        simdjson::ondemand::document document;
+        if (parser_.iterate(padded_.data(), line.size(), padded_.size()).get(document)) return false;
+        simdjson::ondemand::object object;
+        if (document.get_object().get(object)) return false;
+        std::uint64_t seen = 0;
+        std::size_t place = 0;
+        for (auto member : object) {
+            simdjson::ondemand::field field;
+            if (std::move(member).get(field)) return false;
+            const std::int32_t index = find(field, place++);
+            if (index == NameTable::kNone) return false;  // there are none here
+            if ((seen >> index & 1) != 0) return false;
+            seen |= std::uint64_t{1} << index;
+            if (!put(index, field.value().raw_json_token(), to, row)) return false;
+        }
+        return document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+    }
+
+  private:
+    std::int32_t find(simdjson::ondemand::field& field, std::size_t place) {
+        const simdjson::ondemand::raw_json_string key = field.key();
+        if (place < order_.size() && key.is_equal(schema()->fields[order_[place]].field.name)) {
+            return static_cast<std::int32_t>(order_[place]);
+        }
+        std::string_view name;
+        if (field.unescaped_key().get(name)) return NameTable::kNone;
+        const std::int32_t found = names_.find(name);
+        if (found != NameTable::kNone && place < 64) {
+            if (place >= order_.size()) order_.resize(place + 1);
+            order_[place] = static_cast<std::uint32_t>(found);
+        }
+        return found;
+    }
+
+    bool put(std::int32_t index, std::string_view token, Arrays& to, std::size_t row) {
+        while (!token.empty() && token.back() <= ' ') token.remove_suffix(1);  // up to the next token
+        if (token.size() >= 2 && token[0] == '"') {
+            if (std::memchr(token.data(), '\\', token.size()) != nullptr) return false;  // there is none here
+            token = token.substr(1, token.size() - 2);
+        }
+        const auto store = [&](auto value) { to.put(static_cast<std::size_t>(index), row, value); };
+        return readers_[static_cast<std::size_t>(index)].read(token, arena_, store).empty();
+    }
+
+    simdjson::ondemand::parser parser_;
+    std::array<char, 4096> padded_{};
+    NameTable names_;
+    std::vector<ScalarReader> readers_;
+    std::vector<std::uint32_t> order_;
+    Arena arena_;
+};
+
+/// With and without simdjson's On-Demand walk, the same answer.
+void json_ondemand(benchmark::State& state) {
+    const Input& input = json_input();
+    OnDemand reader;
+    Arrays arrays;
+    Answer answer;
+    for (const Message& message : input.block->messages) {
+        if (!reader.read(message.data, arrays, 0)) {
+            state.SkipWithError("simdjson refuses a line");
+            return;
+        }
+        add(answer, arrays.answer(0));
+    }
+    if (!(answer == answer_of_events())) {
+        state.SkipWithError("simdjson's answer is wrong");
+        return;
+    }
+    for (auto _ : state) {
+        std::size_t row = 0;
+        for (const Message& message : input.block->messages) {
+            benchmark::DoNotOptimize(reader.read(message.data, arrays, row));
+            row = (row + 1) % kBatchRows;
+        }
+        benchmark::ClobberMemory();
+    }
+    state.SetLabel("baseline=decode/json");
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(kMessages));
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(input.bytes));
+}
 
 std::string_view view(const flatbuffers::String* text) {
     return text == nullptr ? std::string_view() : std::string_view(text->data(), text->size());
@@ -254,11 +381,7 @@ void generated(benchmark::State& state) {
     Answer answer;
     for (const Message& message : input.block->messages) {
         read_generated<verify>(message, arrays, 0);
-        const Answer one = arrays.answer(0);
-        answer.times += one.times;
-        answer.kinds += one.kinds;
-        answer.quantities += one.quantities;
-        answer.letters += one.letters;
+        add(answer, arrays.answer(0));
     }
     if (!(answer == answer_of_events())) {
         state.SkipWithError("the generated code's answer is wrong");
@@ -280,6 +403,7 @@ BENCHMARK(projection)->Name("decode/flatbuffers/projection");
 BENCHMARK(generated<true>)->Name("decode/flatbuffers/verifier_and_accessors");
 BENCHMARK(generated<false>)->Name("decode/flatbuffers/no_check");
 BENCHMARK(json)->Name("decode/json");
+BENCHMARK(json_ondemand)->Name("decode/json/simdjson_ondemand");
 
 }  // namespace
 }  // namespace takt

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <simdjson.h>
 
 #include <filesystem>
 #include <fstream>
@@ -94,6 +95,32 @@ TEST(JsonDecoder, OtherFieldsAreIgnoredWhateverTheyHoldIfItIsJson) {
           "\"\\u12g4\"", "'a'", "\"a\tb\"", "\"open", "",     "[",       "{",          "--1",   "Infinity", "{1:2}"}) {
         EXPECT_NE(refusal(fmt::format("\"x\":{}", held)), "") << held;
     }
+}
+
+/// Whether simdjson's On-Demand walk over the members of a line finds nothing wrong.
+bool ondemand_accepts(const std::string& line) {
+    simdjson::ondemand::parser parser;
+    const simdjson::padded_string padded(line);
+    simdjson::ondemand::document document;
+    simdjson::ondemand::object object;
+    if (parser.iterate(padded).get(document) || document.get_object().get(object)) return false;
+    for (auto member : object) {
+        simdjson::ondemand::field field;
+        if (std::move(member).get(field)) return false;
+    }
+    return document.current_location().error() == simdjson::OUT_OF_BOUNDS;
+}
+
+// Why the walk is ours (docs/decisions/json-walk.md). When the second expectation fails, simdjson has become as strict
+// as we must be, and the decision wants a second look.
+TEST(JsonDecoder, RefusesWhatSimdjsonsWalkLetsThrough) {
+    for (const char* more : {R"("x":nul)", R"("x":NaN)", R"("x":01)", R"("x":1.)", R"("x":+1)", R"("x":"\q")",
+                             R"("\q":1)", R"("x":[1 2])", R"("x":[1,])", R"("x":{"a" 1})", R"("x":{1:2})"}) {
+        EXPECT_NE(refusal(more), "") << more;
+        EXPECT_TRUE(ondemand_accepts(event(more))) << more;
+    }
+    EXPECT_TRUE(ondemand_accepts(event(R"("x":1)")));
+    EXPECT_FALSE(ondemand_accepts(event(R"("x":1,)")));
 }
 
 TEST(JsonDecoder, IgnoredFieldsMayNestAsDeepAsALineIsLong) {
