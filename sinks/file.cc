@@ -249,8 +249,8 @@ Status FileSink::read_postings(const std::string& path, std::string text) {
     if (options_.format == Format::flatbuffers)
         return for_each_table(path, text, read_posting_flatbuffer,
                               [this](const Posting& one) { delivered_.add(one.key, one.payload_hash); });
-    constexpr std::array<const char*, 2> names{"key", "payload_hash"};
-    return for_each_record(path, std::move(text), options_.format, names,
+    constexpr std::array<const char*, 2> kNames{"key", "payload_hash"};
+    return for_each_record(path, std::move(text), options_.format, kNames,
                            [this](const std::vector<std::string>& values) { delivered_.add(values[0], values[1]); });
 }
 
@@ -259,8 +259,8 @@ Status FileSink::read_dead_letters(const std::string& path, std::string text) {
         return for_each_table(path, text, read_dead_letter_flatbuffer, [this](const DeadLetter& one) {
             kept_.add(dead_letter_key(one.source, std::to_string(one.sequence), std::to_string(one.part)), {});
         });
-    constexpr std::array<const char*, 3> names{"source", "sequence", "part"};
-    return for_each_record(path, std::move(text), options_.format, names,
+    constexpr std::array<const char*, 3> kNames{"source", "sequence", "part"};
+    return for_each_record(path, std::move(text), options_.format, kNames,
                            [this](const std::vector<std::string>& values) {
                                kept_.add(dead_letter_key(values[0], values[1], values[2]), {});
                            });

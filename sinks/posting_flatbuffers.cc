@@ -22,18 +22,11 @@ constexpr int kAmountScale = 2;
 
 /// Exactly the same number at another scale, in 64 bits.
 std::optional<std::int64_t> units_at(Int128 units, int scale, int wanted) {
-    if (scale < wanted) {
-        const std::optional<Int128> more = checked_multiply(units, power_of_ten(wanted - scale));
-        if (!more) return std::nullopt;
-        units = *more;
-    }
-    for (; scale > wanted; --scale) {
-        if (units % 10 != 0) return std::nullopt;
-        units /= 10;
-    }
-    if (units < std::numeric_limits<std::int64_t>::min() || units > std::numeric_limits<std::int64_t>::max())
+    const std::optional<Int128> exact = rescale_exact(units, scale, wanted);
+    if (!exact || *exact < std::numeric_limits<std::int64_t>::min() ||
+        *exact > std::numeric_limits<std::int64_t>::max())
         return std::nullopt;
-    return static_cast<std::int64_t>(units);
+    return static_cast<std::int64_t>(*exact);
 }
 
 /// The numbers of a posting at the schema's scales.

@@ -1,8 +1,13 @@
 #include "sinks/record_file.h"
 
+#include <fmt/format.h>
+
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <memory>
 
 #include "sinks/posting_flatbuffers.h"
 
