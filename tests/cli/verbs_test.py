@@ -121,6 +121,38 @@ class Verbs(unittest.TestCase):
         self.assertRegex(done.stderr, r"filtered: telemetry +1 +25\.00 %")
         self.assertRegex(done.stderr, r"receipt +1 +0 +7\.50 EUR")
 
+    def test_a_pipeline_reads_the_postings_of_another_one(self):
+        config = self.write_config(sink="file: { path: out, format: flatbuffers }")
+        done = takt("run", config, "--progress", "none")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        reader = self.write("reader.yaml", f"""
+pipeline: totals
+sources:
+  ledger:
+    file: out/postings-*.flatbuffers
+    format: flatbuffers
+    schema: {ROOT}/schemas/posting.bfbs
+    id: key
+    time: {{ event: window_end, out_of_order: 0s }}
+postings:
+  daily:
+    by: [pipeline, type, debit]
+    window: {{ tumbling: 24h }}
+    quantity: sum(quantity)
+    unit: unit
+    amount: sum(amount)
+    currency: currency
+    debit: debit
+    credit: credit
+sinks:
+  out: {{ stdout: {{}} }}
+""")
+        done = takt("run", reader, "--progress", "none")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        posting = json.loads(done.stdout)
+        self.assertEqual((posting["quantity"], posting["unit"], posting["amount"], posting["currency"]), ("3.000000", "pcs", "7.50", "EUR"))
+        self.assertEqual(posting["key_fields"], {"pipeline": "small", "type": "receipt", "debit": "100"})
+
     def test_run_proposes_the_command_that_looks_into_the_ledger(self):
         config = self.write_config(sink="sqlite: books.db")
         done = takt("run", config, "--progress", "plain")
