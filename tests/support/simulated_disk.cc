@@ -34,7 +34,7 @@ class SimulatedDisk::OpenFile final : public File {
     std::error_code write_at(std::uint64_t offset, std::string_view bytes) override {
         if (!alive()) return error_of(std::errc::io_error);
         const std::error_code error = operation();
-        if (error) bytes = bytes.substr(0, bytes.size() / 2);
+        if (error) bytes = bytes.substr(0, bytes.size() / 2 / kSectorBytes * kSectorBytes);
         if (std::error_code full = grow(offset + bytes.size())) return full;
         std::memcpy(inode_->now.data() + offset, bytes.data(), bytes.size());
         for (std::size_t sector = offset / kSectorBytes; sector * kSectorBytes < offset + bytes.size(); ++sector)

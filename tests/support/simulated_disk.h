@@ -37,8 +37,8 @@ class SimulatedDisk final : public Disk {
 
     /// The power is cut instead of operation N (from 1, counted as `operations`).
     void cut_power_at(std::uint64_t operation) { power_cut_at_ = operation; }
-    /// Operation N fails. A write has done its first half then; after a failed fdatasync the system holds the bytes for
-    /// written, though they are not.
+    /// Operation N fails. A write has done its first half then, in whole sectors; after a failed fdatasync the system
+    /// holds the bytes for written, though they are not.
     void fail_at(std::uint64_t operation, std::errc error) {
         fail_at_ = operation;
         failure_ = std::make_error_code(error);
