@@ -145,6 +145,10 @@ bool NatsServer::restart() {
 
 void NatsServer::pause() const {
     ::kill(pid_, SIGSTOP);
+    // Until its last thread stands still it may answer.
+    int status = 0;
+    while (::waitpid(pid_, &status, WUNTRACED) == pid_ && !WIFSTOPPED(status)) {
+    }
 }
 void NatsServer::resume() const {
     ::kill(pid_, SIGCONT);
