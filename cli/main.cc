@@ -5,6 +5,7 @@
 int main(int argc, char** argv) {
     takt::Invocation invocation;
     invocation.program = argv[0];
+    invocation.version = TAKT_VERSION;
     CLI::App app("takt turns shop-floor events into ledger postings.", "takt");
     app.set_version_flag("--version", "takt " TAKT_VERSION, "print the version");
     app.set_help_flag("-h,--help", "print this help; 'takt VERB --help' explains a verb");

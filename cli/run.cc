@@ -16,9 +16,11 @@
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "pipeline/base/clock.h"
+#include "pipeline/journal/state_log.h"
 #include "pipeline/observe/http_listener.h"
 #include "pipeline/observe/log.h"
 #include "pipeline/runtime/engine.h"
+#include "pipeline/state/calendar.h"
 
 namespace takt {
 namespace {
@@ -28,6 +30,8 @@ enum class Progress : std::uint8_t { automatic, live, plain, none };
 struct RunOptions {
     std::string config;
     std::optional<Duration> limit;
+    std::string state;
+    std::optional<Duration> snapshot_interval;
     std::uint32_t lanes = 0;
     std::uint32_t threads = 0;
     Progress progress = Progress::automatic;
@@ -179,6 +183,27 @@ Status watch(Engine& engine, StopSignals& signals, const RunOptions& options, Pr
     }
 }
 
+/// The state directory as the engine's log. Sinks must take a posting that comes again for the same one, and keep what
+/// they took: a file that is complete only at the end of a run does not.
+Result<std::unique_ptr<StateLog>> open_state(const std::string& path, const Plan& plan, const Invocation& invocation) {
+    for (const SinkPlan& sink : plan.sinks) {
+        if (sink.connector != "file" && sink.connector != "stdout") continue;
+        return Error{"C633", fmt::format("sink '{}' ({}) does not keep what it took before a crash; with --state use "
+                                         "sqlite or jetstream",
+                                         sink.name, sink.connector)};
+    }
+    for (const SourcePlan& source : plan.sources) {
+        if (source.connector != "nats") continue;
+        return Error{"C634", fmt::format("source '{}' (nats) cannot be read again after a crash; with --state put a "
+                                         "JetStream stream over its subjects",
+                                         source.name)};
+    }
+    StateLog::Options options;
+    options.engine_version = invocation.version;
+    options.tzdb_version = TimeZone::rules_version();
+    return StateLog::open(real_disk(), path, plan, options);
+}
+
 int run(RunOptions options, const Invocation& invocation) {
     if (options.progress == Progress::automatic) {
         options.progress = isatty(STDERR_FILENO) != 0 ? Progress::live : Progress::plain;
@@ -200,6 +225,14 @@ int run(RunOptions options, const Invocation& invocation) {
     Engine::Options engine_options;
     engine_options.lanes = options.lanes;
     engine_options.threads = options.threads;
+    std::unique_ptr<StateLog> state;
+    if (!options.state.empty()) {
+        auto opened = open_state(options.state, *loaded->planned.plan, invocation);
+        if (!opened) return report(opened.error());
+        state = std::move(*opened);
+        engine_options.log = state.get();
+    }
+    if (options.snapshot_interval) engine_options.snapshot_interval = *options.snapshot_interval;
     Engine engine(*loaded->planned.plan, engine_options);
     std::unique_ptr<HttpListener> listener;
     if (listen) {
@@ -231,6 +264,11 @@ void add_run(CLI::App& app, Invocation& invocation) {
     const auto options = std::make_shared<RunOptions>();  // shared by the verb's callbacks, which CLI11 copies
     verb->add_option("config", options->config, "the pipeline")->required()->type_name("CONFIG");
     add_duration(*verb, "--for", options->limit, "end after this time, as on SIGTERM");
+    verb->add_option("--state", options->state,
+                     "keep what survives a crash here, and go on from there: each epoch is durable before it is posted")
+        ->type_name("FOLDER");
+    add_duration(*verb, "--snapshot-interval", options->snapshot_interval,
+                 "between two snapshots of the state, with --state; 30s");
     verb->add_option("--lanes", options->lanes,
                      "owners of keys side by side; 0: as the config says, else as many as cores")
         ->check(CLI::Range(0, 128));

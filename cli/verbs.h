@@ -13,6 +13,7 @@ namespace takt {
 /// One start of the program. A verb adds itself to the command line; when it is called it leaves its exit code here.
 struct Invocation {
     std::string program = "takt";  ///< as the user called it, for commands that we propose
+    std::string version;           ///< of takt: "0.1.0"
     int exit_code = kExitOk;
 };
 

@@ -83,7 +83,8 @@ struct StateStatus {
 /// How long epochs took, from their first message to the release of their postings.
 struct EpochDurations {
     static constexpr std::array<double, 10> kBoundsSeconds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
-    std::array<std::uint64_t, kBoundsSeconds.size() + 1> counts = {};  ///< not cumulative; the last one is beyond all bounds
+    std::array<std::uint64_t, kBoundsSeconds.size() + 1> counts =
+        {};  ///< not cumulative; the last one is beyond all bounds
     double sum_s = 0;
 
     void add(Duration duration);

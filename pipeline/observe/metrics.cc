@@ -89,7 +89,7 @@ void add_epochs(Exposition& out, const EngineStatus& status) {
     for (std::size_t i = 0; i < status.epoch_durations.counts.size(); ++i) {
         total += status.epoch_durations.counts[i];
         const double bound = i < EpochDurations::kBoundsSeconds.size() ? EpochDurations::kBoundsSeconds[i]
-                                                                  : std::numeric_limits<double>::infinity();
+                                                                       : std::numeric_limits<double>::infinity();
         histogram.bucket.push_back({total, bound});
     }
     histogram.sample_count = total;

@@ -141,7 +141,7 @@ class Core::Impl {
     std::vector<Chunk*> committer_taken_;
     InOrder finished_;
     PaneStage panes_;
-    EpochResult result_;  ///< of the epoch that is being committed
+    EpochResult result_;                         ///< of the epoch that is being committed
     std::vector<std::uint64_t> total_outcomes_;  ///< by outcome code, of all epochs
 
     mutable std::mutex credit_mutex_;

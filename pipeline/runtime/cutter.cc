@@ -64,7 +64,11 @@ bool Cutter::full() const {
 std::shared_ptr<const MessageBlock> Cutter::next_block(std::uint32_t source) {
     std::shared_ptr<const MessageBlock> block = std::move(rest_[source]);
     rest_[source] = nullptr;
-    if (block == nullptr) block = readers_[source]->take();
+    while (block == nullptr) {
+        std::shared_ptr<const MessageBlock> queued = readers_[source]->take();
+        if (queued == nullptr) return nullptr;
+        block = unfed(source, std::move(queued));
+    }
     if (block == nullptr || plan_.epoch_messages == 0) return block;
     const std::size_t room = plan_.epoch_messages - messages_;
     const std::size_t size = block->messages.size();
@@ -97,6 +101,21 @@ bool Cutter::take() {
     }
     if (sources > 0) turn_ = (turn_ + 1) % sources;
     return took;
+}
+
+void Cutter::resume(const std::vector<SourceCut>& cuts) {
+    for (std::size_t i = 0; i < cuts.size(); ++i) fed_[i] = cuts[i].last_sequence;
+}
+
+/// What the sequence says was fed already: a source may open at a place before its cut.
+std::shared_ptr<const MessageBlock> Cutter::unfed(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
+    if (block == nullptr || block->messages.front().sequence > fed_[source]) return block;
+    const auto& messages = block->messages;
+    const auto begin = static_cast<std::size_t>(
+        std::upper_bound(messages.begin(), messages.end(), fed_[source],
+                         [](std::uint64_t fed, const Message& message) { return fed < message.sequence; }) -
+        messages.begin());
+    return begin == messages.size() ? nullptr : slice(block, begin, messages.size() - begin);
 }
 
 Result<bool> Cutter::replay_source(std::uint32_t source, const SourceCut& cut) {

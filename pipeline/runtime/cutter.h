@@ -32,6 +32,8 @@ class Cutter {
     /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, or when a
     /// table has changed.
     bool cut_if_due();
+    /// Input goes on after these cuts; before anything else.
+    void resume(const std::vector<SourceCut>& cuts);
     /// Feeds and cuts an epoch as a journal has it, in place of take and cut_if_due. False: not all of its messages are
     /// here yet; call again with the same epoch when a reader has more. F620: they never will be.
     Result<bool> replay(const EpochResult& journaled);
@@ -46,6 +48,7 @@ class Cutter {
     bool full() const;
     void add(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     std::shared_ptr<const MessageBlock> next_block(std::uint32_t source);
+    std::shared_ptr<const MessageBlock> unfed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     Result<bool> replay_source(std::uint32_t source, const SourceCut& cut);
     void find_idle(Timestamp now, CutOptions& cut) const;
     void cut(CutOptions options);

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -13,6 +15,7 @@
 #include "pipeline/observe/log.h"
 #include "pipeline/runtime/core.h"
 #include "pipeline/runtime/cutter.h"
+#include "pipeline/runtime/epoch_difference.h"
 #include "pipeline/runtime/sink_writer.h"
 #include "pipeline/runtime/source_reader.h"
 #include "pipeline/runtime/table_reader.h"
@@ -45,6 +48,13 @@ class Engine::Impl {
 
     Status start();
     Status load_tables();
+    Status recover();
+    Status replay();
+    bool make_durable(const EpochResult& epoch);
+    void take_snapshot_if_due();
+    void take_snapshot();
+    Status await_snapshot();
+    std::uint64_t delivered() const;
     Next next_step();
     void cut_epochs();
     void wait_for_input();
@@ -73,6 +83,15 @@ class Engine::Impl {
     Timestamp newest_ingest_ = 0;
     std::deque<Timestamp> epoch_starts_;  ///< monotonic, of the epochs that were cut and not yet released
 
+    // Recovery; what is read by the committer is set before anything is fed.
+    std::vector<std::shared_ptr<const EpochResult>> released_again_;  ///< the log's epochs that are in the state
+    std::deque<EpochResult> replayed_;         ///< the log's epochs that must be made again, in order
+    std::uint64_t last_logged_ = 0;            ///< the newest of them
+    std::atomic<std::uint64_t> released_ = 0;  ///< the newest epoch that was released
+    std::vector<SourcePosition> positions_;    ///< where the readers start; empty: at the beginning
+    Timestamp last_snapshot_ = 0;              ///< monotonic
+    std::future<Status> snapshot_;             ///< being written
+
     Core core_;
     Cutter cutter_;
 };
@@ -94,7 +113,6 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
         readers_.push_back(
             std::make_unique<SourceReader>(source,
                                            SourceReader::Options{.limits = options.read,
-                                                                 .position = {},
                                                                  .queue_bytes = options.source_queue_bytes,
                                                                  .retry = options.retry,
                                                                  .clock = options.clock},
@@ -128,6 +146,9 @@ void Engine::Impl::enter(EngineStatus::Phase phase) {
 }
 
 Status Engine::Impl::start() {
+    if (options_.log != nullptr) {
+        if (Status recovered = recover(); !recovered) return recovered;
+    }
     for (auto& writer : writers_) {
         if (Status started = writer->start(); !started) return started;
     }
@@ -139,9 +160,118 @@ Status Engine::Impl::start() {
         std::lock_guard lock(mutex_);
         if (stops_ > 0) return {};
     }
-    for (auto& reader : readers_) {
-        if (Status started = reader->start(); !started) return started;
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+        const SourcePosition position = positions_.empty() ? SourcePosition{} : positions_[i];
+        if (Status started = readers_[i]->start(position); !started) return started;
     }
+    return {};
+}
+
+// ---- recovery
+
+/// Takes over the state, and keeps what must be made and released again. The writers are not started yet.
+Status Engine::Impl::recover() {
+    if (!plan_.tables.empty()) {
+        return Error{
+            "C631", "a pipeline with tables that follow their origin cannot keep its state yet; use tables from files"};
+    }
+    Result<EpochLog::Past> past = options_.log->recover();
+    if (!past) return past.error();
+    std::uint64_t base = 0;
+    std::vector<std::uint64_t> totals(plan_.outcomes.size());
+    if (past->state) {
+        if (Status loaded = core_.load(*past->state); !loaded) return loaded;
+        cutter_.resume(past->state->cuts);
+        base = past->state->epoch;
+        totals = past->state->total_outcomes;
+        for (const SourceCut& cut : past->state->cuts) {
+            positions_.push_back({.next_sequence = cut.anchor_sequence + 1, .anchor = cut.anchor});
+        }
+        std::lock_guard lock(mutex_);
+        cuts_ = past->state->cuts;
+    }
+    std::size_t released_again = 0;
+    for (EpochResult& epoch : past->epochs) {
+        last_logged_ = epoch.epoch;
+        if (epoch.epoch > base) {
+            replayed_.push_back(std::move(epoch));
+            continue;
+        }
+        for (std::size_t code = 0; code < totals.size(); ++code) totals[code] -= epoch.outcomes[code];
+        released_again_.push_back(std::make_shared<const EpochResult>(std::move(epoch)));
+        ++released_again;
+    }
+    last_logged_ = std::max(last_logged_, base);
+    for (auto& writer : writers_) writer->set_totals(totals);
+    log(LogLevel::info, "recovered",
+        {{"pipeline", plan_.pipeline},
+         {"state_of_epoch", std::to_string(base)},
+         {"epochs_to_make_again", std::to_string(replayed_.size())},
+         {"epochs_to_release_again", std::to_string(released_again)}});
+    return {};
+}
+
+/// Releases again what the state holds already, and makes again what it does not. Not to its end where a stop comes.
+Status Engine::Impl::replay() {
+    for (const auto& epoch : released_again_) {
+        for (auto& writer : writers_) {
+            if (!writer->push(epoch)) return {};
+        }
+    }
+    released_again_.clear();
+    // The committer takes them from the queue's front; here they are only read.
+    std::vector<const EpochResult*> epochs;
+    for (const EpochResult& epoch : replayed_) epochs.push_back(&epoch);
+    for (const EpochResult* epoch : epochs) {
+        while (true) {
+            {
+                std::lock_guard lock(mutex_);
+                if (aborted_ || stops_ > 0) return {};
+            }
+            const Result<bool> fed = cutter_.replay(*epoch);
+            if (!fed) return fed.error();
+            if (*fed) break;
+            wait_for_input();
+        }
+    }
+    core_.drain();
+    return {};
+}
+
+std::uint64_t Engine::Impl::delivered() const {
+    std::uint64_t delivered = released_.load();
+    for (const auto& writer : writers_) delivered = std::min(delivered, writer->delivered());
+    return delivered;
+}
+
+void Engine::Impl::take_snapshot_if_due() {
+    if (options_.log == nullptr) return;
+    if (options_.clock->monotonic() - last_snapshot_ < options_.snapshot_interval) return;
+    if (snapshot_.valid() && snapshot_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+    take_snapshot();
+}
+
+/// Copies the state between two epochs; a thread of its own writes it.
+void Engine::Impl::take_snapshot() {
+    core_.drain();
+    if (const Status before = await_snapshot(); !before) return fail(before.error());
+    {
+        std::lock_guard lock(mutex_);
+        if (aborted_) return;
+    }
+    last_snapshot_ = options_.clock->monotonic();
+    auto state = std::make_shared<const EngineState>(core_.save());
+    snapshot_ = std::async(std::launch::async, [this, state, delivered = delivered()] {
+        return options_.log->snapshot(*state, delivered);
+    });
+}
+
+/// The result of the last snapshot. Without room the ones before stand, and the journal only grows.
+Status Engine::Impl::await_snapshot() {
+    if (!snapshot_.valid()) return {};
+    Status written = snapshot_.get();
+    if (written.ok() || written.error().code != "E701") return written;
+    log(LogLevel::warning, "no room for a snapshot", {{"pipeline", plan_.pipeline}, {"error", written.error().text()}});
     return {};
 }
 
@@ -166,16 +296,22 @@ Status Engine::Impl::load_tables() {
 
 Status Engine::Impl::run() {
     const Status started = start();
-    if (started.ok()) {
+    const Status replayed = started.ok() ? replay() : started;
+    if (replayed.ok()) {
+        last_snapshot_ = options_.clock->monotonic();
         enter(EngineStatus::Phase::running);
         cut_epochs();
     } else {
-        fail(started.error());
+        fail(replayed.error());
     }
     for (auto& reader : readers_) reader->stop();
     for (auto& table : tables_) table->stop();
     core_.drain();
     for (auto& writer : writers_) writer->finish();
+    if (options_.log != nullptr && released_.load() > last_logged_) {
+        take_snapshot();
+        if (const Status written = await_snapshot(); !written) fail(written.error());
+    }
     std::unique_lock lock(mutex_);
     if (error_) status_.error = error_->text();
     const std::optional<Error> error = error_;
@@ -266,6 +402,8 @@ void Engine::Impl::cut_epochs() {
                 return;
             case Next::stop:
                 enter(EngineStatus::Phase::draining);
+                // A replay that a stop has ended has fed a part of an epoch: it is made again at the next start.
+                if (released_.load() < last_logged_) return;
                 for (auto& reader : readers_) reader->stop();
                 while (cutter_.take()) cutter_.cut_if_due();
                 cutter_.cut_last(false);
@@ -274,21 +412,59 @@ void Engine::Impl::cut_epochs() {
                 break;
         }
         const bool took = cutter_.take();
-        if (!cutter_.cut_if_due() && !took) wait_for_input();
+        if (cutter_.cut_if_due()) {
+            take_snapshot_if_due();
+        } else if (!took) {
+            wait_for_input();
+        }
     }
 }
 
 // ---- output
 // ---------------------------------------------------------------------------------------------------------------------------
 
-/// The core's on_epoch. A journal belongs here: its frame holds this result, and must be durable before any sink gets
-/// it.
+/// What the log already has must be the same again; what it has not is durable when this returns true. False: an error
+/// or a second stop came first, and the epoch must not be released.
+bool Engine::Impl::make_durable(const EpochResult& epoch) {
+    if (options_.log == nullptr) return true;
+    if (!replayed_.empty()) {
+        const std::string difference = epoch_difference(epoch, replayed_.front());
+        if (!difference.empty()) {
+            fail({"F621",
+                  fmt::format("epoch {} comes out otherwise than the journal has it: {}", epoch.epoch, difference)});
+            return false;
+        }
+        replayed_.pop_front();
+        return true;
+    }
+    Backoff backoff(options_.retry);
+    while (true) {
+        {
+            std::lock_guard lock(mutex_);
+            if (aborted_) return false;
+        }
+        const Status appended = options_.log->append(epoch);
+        if (appended.ok()) return true;
+        if (appended.error().code != "E701") {
+            fail(appended.error());
+            return false;
+        }
+        log(LogLevel::warning, "no room for the journal, waiting",
+            {{"pipeline", plan_.pipeline}, {"error", appended.error().text()}});
+        std::unique_lock lock(mutex_);
+        bell_.wait_for(lock, std::chrono::nanoseconds(backoff.next()), [this] { return aborted_; });
+    }
+}
+
+/// The core's on_epoch.
 void Engine::Impl::release(EpochResult&& result) {
     const auto epoch = std::make_shared<const EpochResult>(std::move(result));
+    if (!make_durable(*epoch)) return;
     count(*epoch);
     for (auto& writer : writers_) {
         if (!writer->push(epoch)) return;
     }
+    released_.store(epoch->epoch);
     std::lock_guard lock(mutex_);
     status_.epoch = epoch->epoch;
     status_.watermark = epoch->watermark_after;

@@ -6,6 +6,7 @@
 #include "pipeline/base/clock.h"
 #include "pipeline/base/result.h"
 #include "pipeline/observe/engine_status.h"
+#include "pipeline/plan/epoch_log.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/backoff.h"
 
@@ -15,8 +16,12 @@ namespace takt {
 ///
 /// Epochs end by plan.epoch after their first message, at exactly plan.epoch_messages messages, or at plan.epoch_bytes,
 /// whatever comes first. Inside an epoch the order is (source index, sequence). Every queue is bounded: a sink that
-/// does not take its postings stops the cutter, then the readers. An epoch is released to all sinks at once; its
-/// EpochResult is what a frame of a journal must hold before that.
+/// does not take its postings stops the cutter, then the readers. An epoch is released to all sinks at once, and, where
+/// there is a log, only when it is durable there.
+///
+/// With a log, a run goes on where the one before ended, however it ended: it takes the newest snapshot, makes the
+/// epochs after it again from their messages, compares each with the log, and delivers again what a sink may not have
+/// got. Sinks must take a posting that comes again for the same one.
 class Engine {
   public:
     struct Options {
@@ -28,6 +33,10 @@ class Engine {
         Backoff::Options retry;
         Duration drain_limit = 30 * kSecond;  ///< how long sinks may take after a stop was requested
         Clock* clock = &system_clock();       ///< must outlive the engine
+        /// Makes epochs durable before they are released, and gives back those before; must outlive the engine. Null:
+        /// nothing survives the run.
+        EpochLog* log = nullptr;
+        Duration snapshot_interval = 30 * kSecond;  ///< between two snapshots of the state, where there is a log
     };
 
     /// The plan must outlive the engine.

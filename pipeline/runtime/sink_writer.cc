@@ -233,6 +233,7 @@ void SinkWriter::run() {
             epoch = queue_.front().epoch;
         }
         if (!deliver(*epoch)) return abandon();
+        delivered_.store(epoch->epoch, std::memory_order_release);
         {
             std::lock_guard lock(mutex_);
             queue_.pop_front();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -25,6 +26,10 @@ class SinkWriter {
         Backoff::Options retry;
         Clock* clock = nullptr;
     };
+    /// Totals before the first epoch that is pushed, by outcome code; before `start`. Without it: none.
+    void set_totals(std::vector<std::uint64_t> totals) { totals_ = std::move(totals); }
+    /// The last epoch that was delivered with all that belongs to it; 0: none. Any thread.
+    std::uint64_t delivered() const { return delivered_.load(std::memory_order_acquire); }
     /// `on_progress`: the sink took something. `on_failure`: it never will (C, D or F error, or the time given to
     /// retries is over); called once, then the writer is dead. Both on the writer's thread, which holds nothing. The
     /// plan must outlive the writer.
@@ -62,6 +67,8 @@ class SinkWriter {
     const std::function<void(const Error&)> on_failure_;
     std::unique_ptr<Sink> sink_;         ///< the thread's, once started
     std::vector<std::uint64_t> totals_;  ///< the thread's; by outcome code
+
+    std::atomic<std::uint64_t> delivered_ = 0;
 
     struct Waiting {
         std::shared_ptr<const EpochResult> epoch;  ///< shared by the writers of all sinks

@@ -17,7 +17,8 @@ SourceReader::~SourceReader() {
     stop();
 }
 
-Status SourceReader::start() {
+Status SourceReader::start(const SourcePosition& position) {
+    position_ = position;
     Result<std::unique_ptr<Source>> made = plan_.make();
     if (!made) return made.error();
     {
@@ -92,7 +93,7 @@ bool SourceReader::wait(Duration duration) {
 bool SourceReader::open() {
     Backoff backoff(options_.retry);
     while (true) {
-        const Status opened = source_->open(options_.position);
+        const Status opened = source_->open(position_);
         if (opened.ok()) break;
         if (!may_retry(opened)) {
             fail(opened.error());

@@ -20,7 +20,6 @@ class SourceReader {
   public:
     struct Options {
         Source::Limits limits;
-        SourcePosition position;
         std::uint64_t queue_bytes = 16u << 20;  ///< read ahead at most; one block more may be under way
         Backoff::Options retry;
         Clock* clock = nullptr;
@@ -39,8 +38,8 @@ class SourceReader {
     SourceReader(const SourcePlan& plan, const Options& options, std::function<void()> on_change);
     ~SourceReader();
 
-    /// Makes the connector and starts to read; C errors come at once, E errors of `open` are retried for ever.
-    Status start();
+    /// Makes the connector and starts to read there; C errors come at once, E errors of `open` are retried for ever.
+    Status start(const SourcePosition& position = {});
     /// Ends reading; what is queued stays. Returns when the thread has ended.
     void stop();
     /// The next block in order; null when none is queued.
@@ -59,6 +58,7 @@ class SourceReader {
 
     const SourcePlan& plan_;
     const Options options_;
+    SourcePosition position_;  ///< to open at; set before the thread starts
     const std::function<void()> on_change_;
     std::unique_ptr<Source> source_;  ///< the thread's, once started; describe() is anybody's
 

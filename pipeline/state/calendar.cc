@@ -112,6 +112,11 @@ void TimeZone::close_periods() {
     }
 }
 
+std::string TimeZone::rules_version() {
+    const std::string version = date::get_tzdb().version;
+    return version.empty() ? "unknown" : version;
+}
+
 Result<std::shared_ptr<const TimeZone>> TimeZone::find(std::string_view iana_name) {
     static std::mutex mutex;
     static std::map<std::string, std::shared_ptr<const TimeZone>, std::less<>> known;  // shared: handed to whoever asks

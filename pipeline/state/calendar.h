@@ -36,6 +36,9 @@ class TimeZone {
     /// C410 with a did-you-mean when the zone is unknown. Zones are made once and kept for the process: call it freely.
     static Result<std::shared_ptr<const TimeZone>> find(std::string_view iana_name);
 
+    /// Of the rules that all zones come from: "2024a"; "unknown" where the system does not say.
+    static std::string rules_version();
+
     const std::string& name() const { return name_; }
     /// Days since 1970 of the local date at this instant.
     std::int32_t local_date(Timestamp time) const;

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "pipeline/journal/disk.h"
+#include "pipeline/journal/journal.h"
+#include "pipeline/journal/snapshot_store.h"
+#include "pipeline/journal/state_directory.h"
+#include "pipeline/plan/epoch_log.h"
+#include "pipeline/plan/plan.h"
+
+namespace takt {
+
+/// A state directory as the engine's log: a frame of the journal for each epoch, and snapshots of the state
+/// (docs/formats/state.md). Owns the directory until the object goes.
+class StateLog final : public EpochLog {
+  public:
+    struct Options {
+        std::string engine_version;
+        std::string tzdb_version;
+        Journal::Options journal;
+        SnapshotStore::Options snapshots;
+    };
+
+    /// Takes the directory, makes what is missing, verifies the journal. Errors of StateDirectory::open, Journal::open
+    /// and SnapshotStore::open.
+    static Result<std::unique_ptr<StateLog>> open(Disk& disk, const std::string& path, const Plan& plan,
+                                                  const Options& options);
+
+    /// C632: the journal was written under another config. F721: no snapshot can be used, and the journal does not
+    /// reach back to the first epoch. F722: it was written by another version of takt. Errors of Journal::read.
+    Result<Past> recover() override;
+    Status append(const EpochResult& epoch) override;
+    Status snapshot(const EngineState& state, std::uint64_t delivered) override;
+
+    std::uint64_t incarnation() const { return directory_.incarnation(); }
+
+  private:
+    StateLog(StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
+             SnapshotStore::Origin origin)
+        : directory_(std::move(directory)),
+          journal_(std::move(journal)),
+          snapshots_(std::move(snapshots)),
+          origin_(std::move(origin)) {}
+    Status check_origin(const std::string& what, const std::string& engine_version,
+                        const std::string& config_hash) const;
+
+    StateDirectory directory_;
+    std::mutex mutex_;  ///< of the journal: `append` and `snapshot` may run at once
+    std::unique_ptr<Journal> journal_;
+    SnapshotStore snapshots_;
+    SnapshotStore::Origin origin_;  ///< of this run
+};
+
+}  // namespace takt

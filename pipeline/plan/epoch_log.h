@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/plan/engine_state.h"
+#include "pipeline/plan/epoch_result.h"
+
+namespace takt {
+
+/// What makes epochs durable, as the engine sees it (RELIABILITY: journal the cut, synchronize, then release).
+///
+/// `recover` is called once, before anything else; then `append` for every new epoch in order, by one thread at a time;
+/// `snapshot` by another thread, which may run beside `append`.
+class EpochLog {
+  public:
+    struct Past {
+        std::optional<EngineState> state;  ///< of the newest usable snapshot
+        /// Every durable epoch that a sink may not have got, and all after `state`; ascending, without gap. Those up to
+        /// state->epoch were made before it: they are released again, not made again.
+        std::vector<EpochResult> epochs;
+    };
+
+    virtual ~EpochLog() = default;
+
+    virtual Result<Past> recover() = 0;
+    /// Returns when the epoch survives a power cut. E701: there is no room, nothing was written, try again later. Other
+    /// errors are final.
+    virtual Status append(const EpochResult& epoch) = 0;
+    /// Keeps the state; then forgets what no start needs any more: epochs up to `delivered` that older snapshots do not
+    /// need either. An error leaves everything as it was.
+    virtual Status snapshot(const EngineState& state, std::uint64_t delivered) = 0;
+};
+
+}  // namespace takt
