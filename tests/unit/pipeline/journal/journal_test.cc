@@ -196,10 +196,13 @@ TEST(Journal, BuildsOnNothingThatOnlyMemoryKnows) {
     for (std::uint64_t cut = 1; was_cut; ++cut) {
         SCOPED_TRACE(cut);
         SimulatedDisk disk(1);
-        const DaemonRun done = run(disk, cut);
+        DaemonRun done = run(disk, cut);
         was_cut = done.was_cut;
         disk.cut_power_at(0);
-        expect_after(disk, 2, done);
+        done.durable = must_open(disk, 2)->last_epoch();
+        ASSERT_TRUE(must_open(disk, 3)->append(frame_of(++done.durable)));
+        disk.start_again(Kept::nothing);
+        expect_after(disk, 4, done);
         if (HasFatalFailure()) return;
     }
 }
@@ -310,6 +313,12 @@ TEST(Journal, FramesThatAreNotInTheirPlaceAreSeen) {
     std::string torn = third;
     torn.replace(0, 512, std::string(512, '\0'));
     EXPECT_THAT(damaged(3, torn), HasSubstr("F706"));
+    std::uint64_t number = 1;
+    for (FrameHeader header; header.size_bytes() <= 4096; ++number)
+        ASSERT_EQ(read_frame_header(disk.content(segment(number)), header), HeaderState::good);
+    torn = disk.content(segment(--number));
+    torn.replace(1024, 512, std::string(512, '\0'));
+    EXPECT_THAT(damaged(number, torn), HasSubstr("there is a later segment"));
     // A frame of the same epoch with another history.
     SimulatedDisk other(1);
     {
@@ -439,7 +448,7 @@ TEST(Journal, ReservedSpaceThatIsNotEnoughLeavesNothingBehind) {
         SimulatedDisk disk(1);
         auto journal = must_open(disk, 1);
         disk.fail_at(disk.operations() + 1, std::errc::no_space_on_device);
-        EXPECT_EQ(code_of(journal->append(sample::frame_of_size(1, 3000))), "E701");
+        EXPECT_EQ(code_of(journal->append(sample::frame_of_size(1, 3500))), "E701");
         EXPECT_EQ(journal->last_epoch(), 0u);
         ASSERT_TRUE(journal->append(sample::frame_of_size(1, next)));
         ASSERT_TRUE(journal->append(frame_of(2)));
