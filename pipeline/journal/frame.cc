@@ -159,12 +159,14 @@ bool frame_holds(const FrameHeader& header, std::string_view frame) {
            behind.find_first_not_of('\0', header.length_bytes) == std::string_view::npos;
 }
 
-Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous) {
+Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous,
+                                 std::size_t limit_bytes) {
+    CHECK(limit_bytes <= kMaxFrameBytes);
     const std::size_t bound = upper_bound_bytes(context, frame);
-    if (bound > kMaxFrameBytes - kFrameHeaderBytes - kSectorBytes) {
+    if (bound > limit_bytes) {
         return Error{"F710", fmt::format("the frame of epoch {} may need {} bytes, at most {} are possible; let epochs "
                                          "end earlier",
-                                         frame.result.epoch, bound, kMaxFrameBytes)};
+                                         frame.result.epoch, bound, limit_bytes)};
     }
     flatbuffers::FlatBufferBuilder builder(4096);
     std::vector<flatbuffers::Offset<wire::Section>> sections;

@@ -127,8 +127,9 @@ std::uint32_t count_zero_sectors(std::string_view bytes);
 /// Whether a whole frame is as its (good) header says.
 bool frame_holds(const FrameHeader& header, std::string_view frame);
 
-/// The whole frame. F710: it would be longer than kMaxFrameBytes.
-Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous);
+/// The whole frame. F710: it might be longer than `limit_bytes`, which is at most kMaxFrameBytes.
+Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous,
+                                 std::size_t limit_bytes = kMaxFrameBytes);
 
 /// The frame that the bytes are: header, FlatBuffer, fill, nothing after. F704: a later format version. F706: damaged.
 /// F708: it holds a part of a kind that this version does not know, or that is no such part. Never reads outside of the

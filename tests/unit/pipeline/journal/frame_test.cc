@@ -206,11 +206,36 @@ TEST(Frame, BytesOfStrangersBehindRightChecksumsAreNotReadOutside) {
 }
 
 TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
-    Frame frame = sample::small_frame(1);
-    frame.input_records.resize(kMaxFrameBytes / 96);
-    const auto bytes = encode_frame(sample::context(), frame, {});
-    ASSERT_FALSE(bytes);
-    EXPECT_EQ(bytes.error().code, "F710");
+    // Each part counts.
+    const Frame full = full_frame(1);
+    const auto fits = [](const Frame& frame) {
+        const auto bytes = encode_frame(sample::context(), frame, {}, 1 << 20);
+        EXPECT_TRUE(bytes ? bytes->size() <= 1 << 20 : bytes.error().code == "F710");
+        return bytes.ok();
+    };
+    EXPECT_TRUE(fits(full));
+    const std::string much(1 << 20, 'x');
+    for (const auto& grow : std::vector<std::function<void(Frame&)>>{
+             [&](Frame& frame) { frame.result.cuts[0].anchor = much; },
+             [&](Frame& frame) { frame.result.cuts[0].ingest_times.resize(1 << 16); },
+             [&](Frame& frame) { frame.result.cut.idle.resize(1 << 19); },
+             [&](Frame& frame) { frame.result.cut.tables[0].changes.resize(12000); },
+             [&](Frame& frame) { frame.result.cut.tables[0].changes[0].value = much; },
+             [&](Frame& frame) { frame.result.postings.resize(2000); },
+             [&](Frame& frame) { frame.result.postings[0].correlation_id = much; },
+             [&](Frame& frame) { frame.result.postings[0].key_fields.resize(20000); },
+             [&](Frame& frame) { frame.result.postings[0].lines[0].account = much; },
+             [&](Frame& frame) { frame.result.postings[0].lineage.ranges.resize(20000); },
+             [&](Frame& frame) { frame.result.dead_letters.resize(5000); },
+             [&](Frame& frame) { frame.result.dead_letters[0].bytes = much; },
+             [&](Frame& frame) { frame.input_records.resize(12000); },
+             [&](Frame& frame) { frame.input_records[0].data = much; },
+             [&](Frame& frame) { frame.confirmations[0].reason = much; },
+             [&](Frame& frame) { frame.positions.resize(12000); }}) {
+        Frame larger = full;
+        grow(larger);
+        EXPECT_FALSE(fits(larger));
+    }
 }
 
 /// golden/frame_1.bin is full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every later
