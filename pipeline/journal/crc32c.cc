@@ -1,5 +1,8 @@
 #include "pipeline/journal/crc32c.h"
 
+#include <array>
+#include <cstring>
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif

@@ -1,5 +1,7 @@
 #include "pipeline/journal/durable_text.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 #include "pipeline/journal/crc32c.h"

@@ -1,6 +1,10 @@
 #include "pipeline/journal/frame.h"
 
 #include <flatbuffers/flatbuffers.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
 
 #include "pipeline/journal/crc32c.h"
 #include "pipeline/journal/disk.h"

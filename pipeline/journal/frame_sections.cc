@@ -1,7 +1,10 @@
 #include "pipeline/journal/frame_sections.h"
 
 #include <flatbuffers/flatbuffers.h>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 

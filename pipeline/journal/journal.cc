@@ -1,5 +1,8 @@
 #include "pipeline/journal/journal.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 

@@ -1,6 +1,10 @@
 #include "pipeline/journal/segment.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "pipeline/journal/durable_text.h"
 

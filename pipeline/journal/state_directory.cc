@@ -1,5 +1,6 @@
 #include "pipeline/journal/state_directory.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include "pipeline/journal/durable_text.h"

@@ -1,3 +1,8 @@
+# The real daemon, killed again and again.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME crash/kill COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/run --kills 50 --build ${CMAKE_BINARY_DIR})
+set_tests_properties(crash/kill PROPERTIES PROCESSORS 2 COST 500 TIMEOUT 900)
+
 # The journal once more with its crash points compiled in; the library that is shipped has none.
 get_target_property(journal_sources takt_pipeline_journal SOURCES)
 add_executable(journal_crash ${CMAKE_CURRENT_LIST_DIR}/journal_crash.cc ${journal_sources})
