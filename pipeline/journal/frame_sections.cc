@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <limits>
 
 #include "schemas/frame_generated.h"
@@ -326,7 +327,16 @@ Timestamp begun_time_of(const flatbuffers::Optional<std::int64_t>& time) {
     return time.value_or(kBeginningOfTime);
 }
 
-Int128 value_of(const wire::Units128& number) {
+/// A copy of a struct: in bytes of strangers it need not be aligned.
+template <typename Struct>
+Struct copy_of(const Struct* from) {
+    Struct copy;
+    std::memcpy(&copy, reinterpret_cast<const std::uint8_t*>(from), sizeof copy);
+    return copy;
+}
+
+Int128 value_of(const wire::Units128* from) {
+    const wire::Units128 number = copy_of(from);
     return static_cast<Int128>(static_cast<UInt128>(static_cast<std::uint64_t>(number.high())) << 64 | number.low());
 }
 
@@ -350,8 +360,9 @@ Wrong read(const wire::CutsSection& from, Reader& reader, StoredFrame& stored) {
         cut.last_ingest_time = source->last_ingest_time();
         cut.anchor_sequence = source->anchor_sequence();
         cut.anchor = reader.bytes(source->anchor());
-        reader.each(source->ingest_times(), [&](const wire::IngestTime* time) {
-            cut.ingest_times.emplace_back(time->sequence(), time->time());
+        reader.each(source->ingest_times(), [&](const wire::IngestTime* from_time) {
+            const wire::IngestTime time = copy_of(from_time);
+            cut.ingest_times.emplace_back(time.sequence(), time.time());
         });
         stored.sources.push_back(reader.text(source->source()));
         stored.frame.result.cuts.push_back(std::move(cut));
@@ -460,8 +471,8 @@ Wrong read(const wire::PostingsSection& from, Reader& reader, StoredFrame& store
                               Int128& one, Int128& other) {
             has = difference != nullptr;
             if (has != (cumulative != nullptr)) wrong = "has a posting with one number of two";
-            if (difference != nullptr) one = value_of(*difference);
-            if (cumulative != nullptr) other = value_of(*cumulative);
+            if (difference != nullptr) one = value_of(difference);
+            if (cumulative != nullptr) other = value_of(cumulative);
         };
         pair(journaled->quantity(), journaled->quantity_cumulative(), posting.has_quantity, posting.quantity,
              posting.quantity_cumulative);
@@ -469,7 +480,7 @@ Wrong read(const wire::PostingsSection& from, Reader& reader, StoredFrame& store
              posting.amount_cumulative);
         std::size_t line = 0;
         reader.each(journaled->line_amounts(), [&](const wire::Units128* amount) {
-            if (line < posting.lines.size()) posting.lines[line].amount = value_of(*amount);
+            if (line < posting.lines.size()) posting.lines[line].amount = value_of(amount);
             ++line;
         });
         if (line != posting.lines.size()) wrong = "has a posting with lines without amounts";
