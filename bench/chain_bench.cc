@@ -12,6 +12,7 @@
 
 #include "operators/catalog.h"
 #include "pipeline/base/hash.h"
+#include "pipeline/base/process_memory.h"
 #include "pipeline/config/node.h"
 #include "pipeline/plan/planner.h"
 #include "pipeline/runtime/core.h"
@@ -303,4 +304,9 @@ void chain_wide(benchmark::State& state) {
 
 BENCHMARK(takt::limit_wide)->Name("limit.wide")->Unit(benchmark::kMillisecond);
 BENCHMARK(takt::chain_wide)->Name("chain.wide")->Unit(benchmark::kMillisecond);
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+    takt::keep_freed_memory();  // as the daemon does
+    benchmark::Initialize(&argc, argv);
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+}

@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/verbs.h"
+#include "pipeline/base/process_memory.h"
 
 int main(int argc, char** argv) {
+    takt::keep_freed_memory();
     takt::Invocation invocation;
     invocation.program = argv[0];
     invocation.version = TAKT_VERSION;
