@@ -7,5 +7,5 @@ set_tests_properties(conformance/cel PROPERTIES SKIP_RETURN_CODE 77)
 # The reference pipeline's cases: tests/conformance/plant CASE_DIR OUT_DIR runs one.
 add_test(NAME conformance/plant COMMAND ${CMAKE_CURRENT_LIST_DIR}/run_all)
 set_tests_properties(conformance/plant PROPERTIES
-  SKIP_RETURN_CODE 77 COST 100 TIMEOUT 900
+  SKIP_RETURN_CODE 77 COST 100 TIMEOUT 1800
   ENVIRONMENT "TAKT_BINARY=$<TARGET_FILE:takt>;TAKT_CONVERTER=$<TARGET_FILE:jsonl_to_flatbuffers>")

@@ -58,10 +58,15 @@ class Comparison(unittest.TestCase):
         self.assertGreater(postings, panes)
 
     def test_lanes_and_folders_do_not_matter(self):
-        other = self.other_proof()
-        other.file = self.proof.file
+        other = self.other_proof(self.proof.file)
         other.master = shutil.copytree(self.proof.master, other.folder / "master")
         self.assertEqual(compare_bytes(self.answer, other.run(4)), [])
+
+    def test_a_journal_does_not_matter(self):
+        other = self.other_proof(self.proof.file)
+        plain, durable = other.ledger("plain", 1), other.ledger("durable", 4, "--state", other.folder / "state")
+        self.assertEqual(compare_bytes(plain, durable), [])
+        self.assertEqual(outcomes(durable / "outcomes.csv"), outcomes(self.oracle / "outcomes.csv"))
 
     def test_the_events_have_everything_in_them(self):
         found = outcomes(self.answer / "outcomes.csv")
@@ -132,19 +137,18 @@ class Comparison(unittest.TestCase):
         self.expect(other.run(1), f"{EVENTS - 1} events have an outcome")
 
     def test_a_price_that_the_daemon_read_otherwise(self):
-        other = self.other_proof()
-        other.file = self.proof.file
+        other = self.other_proof(self.proof.file)
         other.master = shutil.copytree(self.proof.master, other.folder / "master")
         tariffs = other.master / "tariffs.csv"
         text = tariffs.read_text(encoding="utf-8")
         tariffs.write_text(re.sub("[.]([0-9]+)$", r".\g<1>9", text, count=1, flags=re.MULTILINE), encoding="utf-8")
         self.expect(other.run(1), "pane different: energy_cost")
 
-    def other_proof(self):
-        """With a folder of its own, and so far the same tables."""
+    def other_proof(self, file=None):
+        """With a folder of its own, the same tables, and events of its own or those of `file`."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.proof.folder))
         other = Proof(BUILD, folder, EVENTS, seed=7)
-        other.master = self.proof.master
+        other.master, other.file = self.proof.master, file or other.file
         return other
 
 

@@ -43,6 +43,14 @@ class Proof:
                    TAKT_MASTER=self.master, TAKT_EVENTS=self.file, TAKT_ANSWER=answer, TAKT_EPOCH_MESSAGES=str(self.epoch_messages))
         return answer
 
+    def ledger(self, name, lanes, *options):
+        """The folder with what a ledger exports after a run with these options; epochs are those of the conformance cases."""
+        ledger, exported = self.folder / f"{name}.db", self.folder / name
+        self._call([self.takt, "run", ROOT / "configs/conformance/plant_flatbuffers.yaml", "--lanes", str(lanes), "--progress", "none", *options],
+                   TAKT_MASTER=self.master, TAKT_EVENTS=self.file, TAKT_LEDGER=ledger)
+        self._call([self.takt, "ledger", ledger, "export", exported])
+        return exported
+
     def run_oracle(self):
         windows, answer = self.folder / "windows.csv", self.folder / "oracle"
         with open(windows, "wb") as file:
