@@ -75,6 +75,9 @@ def main(arguments):
             print("SKIP: git knows no earlier commit")
             return 77
         paths = [path for path in paths if path in wanted]
+        if not paths:
+            print("nothing that is shipped was changed")
+            return 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         mistakes = list(filter(None, pool.map(check, paths)))
     return finish(mistakes, len(paths))
