@@ -38,6 +38,7 @@ enum class DeliveryState : std::uint8_t {
     reversed,  ///< taken back by a later document
     closed,    ///< by an operator, without effect
 };
+constexpr std::size_t kDeliveryStates = static_cast<std::size_t>(DeliveryState::closed) + 1;
 
 /// What a sink said of a posting of this frame or an earlier one.
 struct SinkConfirmation {

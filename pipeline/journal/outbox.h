@@ -1,0 +1,61 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "pipeline/base/hash.h"
+#include "pipeline/base/int128.h"
+#include "pipeline/base/result.h"
+#include "pipeline/journal/disk.h"
+#include "pipeline/journal/frame.h"
+#include "pipeline/plan/posting.h"
+
+namespace takt {
+
+// Where every posting is on its way to every sink, as the frames tell it (docs/formats/frame.md, "Deliveries").
+
+/// Postings of one sink in one state: how many, what they sum up to, and which.
+struct OutboxTotal {
+    std::uint64_t count = 0;
+    /// Posting::amount by currency and amount_scale; only of postings that have an amount.
+    std::map<std::pair<std::string, int>, Int128> amounts;
+    Hash128 postings;  ///< multiset hash: sum of delivery_hash
+
+    bool operator==(const OutboxTotal&) const = default;
+};
+
+/// h(key, payload hash) of a posting, as OutboxTotal sums it up.
+Hash128 delivery_hash(const Posting& posting);
+
+/// The postings that one sink was given.
+struct SinkOutbox {
+    /// A posting that is not accepted.
+    struct Entry {
+        std::shared_ptr<const Posting> posting;  ///< shared by the sinks that wait for it
+        SinkConfirmation last;                   ///< what was said of it last; of a ready one sink, key and state only
+    };
+    std::string sink;                   ///< its name in the config
+    bool gone = false;                  ///< the newest run has no such sink
+    std::vector<std::string> postings;  ///< types that it gets; empty: all
+    std::uint64_t settled = 0;          ///< no posting up to this epoch needs to be sent (again)
+    SinkPosition position;              ///< of its own log, when it had settled that
+    /// By DeliveryState. Their sum is everything that this sink was ever to get, removed frames included.
+    std::array<OutboxTotal, kDeliveryStates> totals;
+    std::list<Entry> waiting;  ///< ready, sent, unknown; in the order of their epochs
+    std::list<Entry> held;     ///< refused, parked; in the order of the answers
+
+    const OutboxTotal& total(DeliveryState state) const { return totals[static_cast<std::size_t>(state)]; }
+};
+
+/// The outbox of a state directory. The directory may be in use: then it is as of some durable frame. An empty journal
+/// has no sinks. F704, F706, F707, F708: the journal is damaged or of a later version. E700.
+Result<std::vector<SinkOutbox>> read_outbox(Disk& disk, const std::string& state_directory);
+
+}  // namespace takt
