@@ -2,7 +2,6 @@
 
 #include <flatbuffers/flatbuffers.h>
 
-#include <charconv>
 #include <limits>
 #include <memory>
 
@@ -85,18 +84,6 @@ std::string text_of(const flatbuffers::String* value) {
 
 std::string finished(FlatBufferBuilder& builder) {
     return {reinterpret_cast<const char*>(builder.GetBufferPointer()), builder.GetSize()};
-}
-
-std::optional<Hash128> parse_hash(std::string_view hex) {
-    Hash128 hash;
-    if (hex.size() != 32) return std::nullopt;
-    const auto parse = [&](std::size_t at, std::uint64_t& half) {
-        const char* const end = hex.data() + at + 16;
-        const auto [stop, error] = std::from_chars(hex.data() + at, end, half, 16);
-        return error == std::errc{} && stop == end;
-    };
-    if (!parse(0, hash.high) || !parse(16, hash.low)) return std::nullopt;
-    return hash;
 }
 
 /// The root of `bytes`, aligned as accessors want it, where they are such a table.
@@ -225,7 +212,7 @@ std::optional<Posting> read_posting_flatbuffer(std::string_view bytes) {
                 {text_of(range->source()), range->first_sequence(), range->last_sequence()});
     }
     posting.lineage.events = from.events();
-    posting.lineage.ids = parse_hash(text_of(from.event_ids_hash())).value_or(Hash128{});
+    posting.lineage.ids = from_hex(text_of(from.event_ids_hash())).value_or(Hash128{});
     posting.config_hash = text_of(from.config_hash());
     posting.epoch = from.epoch();
     return posting;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,8 @@ Hash128 hash128(std::string_view bytes, std::uint64_t seed = 0);
 
 /// Lower-case hex, 32 digits, most significant first.
 std::string to_hex(const Hash128& hash);
+/// And back, also from upper-case digits; nothing where the text is anything but 32 of them.
+std::optional<Hash128> from_hex(std::string_view hex);
 
 /// Key groups are the unit of ownership, snapshots and rescaling; their number is fixed for life.
 constexpr std::uint32_t kKeyGroups = 128;

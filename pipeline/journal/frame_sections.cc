@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <limits>
 
@@ -340,18 +339,6 @@ Int128 value_of(const wire::Units128* from) {
     return static_cast<Int128>(static_cast<UInt128>(static_cast<std::uint64_t>(number.high())) << 64 | number.low());
 }
 
-std::optional<Hash128> parse_hash(std::string_view hex) {
-    Hash128 hash;
-    if (hex.size() != 32) return std::nullopt;
-    const auto parse = [&](std::size_t at, std::uint64_t& half) {
-        const char* const end = hex.data() + at + 16;
-        const auto [stop, error] = std::from_chars(hex.data() + at, end, half, 16);
-        return error == std::errc{} && stop == end;
-    };
-    if (!parse(0, hash.high) || !parse(16, hash.low)) return std::nullopt;
-    return hash;
-}
-
 Wrong read(const wire::CutsSection& from, Reader& reader, StoredFrame& stored) {
     reader.each(from.sources(), [&](const wire::SourceCut* source) {
         SourceCut cut;
@@ -460,7 +447,7 @@ Wrong read(const wire::PostingsSection& from, Reader& reader, StoredFrame& store
     Wrong wrong;
     reader.each(from.postings(), [&](const wire::JournaledPosting* journaled) {
         Posting posting = read_posting(*journaled->posting(), reader);
-        const std::optional<Hash128> ids = parse_hash(reader.text(journaled->posting()->event_ids_hash()));
+        const std::optional<Hash128> ids = from_hex(reader.text(journaled->posting()->event_ids_hash()));
         if (!ids) wrong = "has a posting without the hash of its events";
         posting.lineage.ids = ids.value_or(Hash128{});
         posting.quantity_scale = journaled->quantity_scale();

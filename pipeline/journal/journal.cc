@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 
 #include "pipeline/journal/crash_point.h"
@@ -16,24 +15,11 @@ namespace {
 constexpr std::string_view kFirstKind = "takt-journal";
 constexpr std::string_view kTemporary = ".tmp";
 
-Hash128 parse_hash(std::string_view hex, bool& good) {
-    Hash128 hash;
-    const auto half = [&](std::string_view digits, std::uint64_t& value) {
-        const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-        good = good && error == std::errc{} && stop == digits.data() + digits.size();
-    };
-    good = hex.size() == 32;
-    if (!good) return hash;
-    half(hex.substr(0, 16), hash.high);
-    half(hex.substr(16), hash.low);
-    return hash;
-}
-
 Result<JournalSegment> parse_first(const std::string& path, const DurableText& text) {
-    bool good = false;
-    const Hash128 previous = parse_hash(text.find("previous").value_or(""), good);
-    const JournalSegment first = {text.number("segment").value_or(0), text.number("epoch").value_or(0), previous};
-    if (!good || first.number == 0 || first.first_epoch == 0)
+    const std::optional<Hash128> previous = from_hex(text.find("previous").value_or(""));
+    const JournalSegment first = {text.number("segment").value_or(0), text.number("epoch").value_or(0),
+                                  previous.value_or(Hash128{})};
+    if (!previous || first.number == 0 || first.first_epoch == 0)
         return Error{"F705", fmt::format("{} is damaged: it does not say where the journal begins", path)};
     return first;
 }

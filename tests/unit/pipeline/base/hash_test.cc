@@ -20,6 +20,16 @@ TEST(Hash, WritesTheMostSignificantDigitFirst) {
     EXPECT_EQ(to_hex({.low = 0xAB, .high = 1}), "000000000000000100000000000000ab");
 }
 
+TEST(Hash, IsReadBackFromItsDigitsAndFromNothingElse) {
+    const Hash128 hash = hash128("takt");
+    EXPECT_EQ(from_hex(to_hex(hash)), hash);
+    EXPECT_EQ(from_hex("0000000000000001000000000000ABCD"), (Hash128{.low = 0xABCD, .high = 1}));
+    for (const char* other : {"", "1", "000000000000000100000000000000a", "000000000000000100000000000000abc",
+                              "g0000000000000010000000000000abc", "0000000000000001 00000000000000a",
+                              "0000000000000001-00000000000000a", "0x000000000000010000000000000abc"})
+        EXPECT_EQ(from_hex(other), std::nullopt) << other;
+}
+
 TEST(Hash, OfASetDoesNotDependOnTheOrderButOnEachMember) {
     const Hash128 a = hash128("a"), b = hash128("b"), c = hash128("c");
     Hash128 one, other, third;
