@@ -65,15 +65,10 @@ Status JetStreamSink::open() {
     if (!subject.ok()) return subject.error();
     subject_ = std::move(subject).value();
     answers_.reset();
-    jetstream_.reset();
-    connection_.reset();
-    Result<std::unique_ptr<NatsConnection>> connection =
-        NatsConnection::connect(options_, NatsConnection::Use::publish);
-    if (!connection.ok()) return connection.error();
-    connection_ = std::move(connection).value();
-    Result<JetStreamHandle> jetstream = connection_->jetstream(options_.ack_timeout);
-    if (!jetstream.ok()) return jetstream.error();
-    jetstream_ = std::move(jetstream).value();
+    if (Status connected =
+            connect_jetstream(options_, NatsConnection::Use::publish, options_.ack_timeout, connection_, jetstream_);
+        !connected.ok())
+        return connected;
     if (Status made = make_stream(); !made.ok()) return made;
 
     natsInbox* name = nullptr;

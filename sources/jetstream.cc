@@ -119,15 +119,7 @@ SourcePosition JetStreamSource::position() const {
 }
 
 Status JetStreamSource::connect() {
-    jetstream_.reset();
-    connection_.reset();
-    Result<std::unique_ptr<NatsConnection>> connected = NatsConnection::connect(options_, NatsConnection::Use::consume);
-    if (!connected.ok()) return connected.error();
-    connection_ = std::move(connected).value();
-    Result<JetStreamHandle> jetstream = connection_->jetstream(options_.request_timeout);
-    if (!jetstream.ok()) return jetstream.error();
-    jetstream_ = std::move(jetstream).value();
-    return {};
+    return connect_jetstream(options_, NatsConnection::Use::consume, options_.request_timeout, connection_, jetstream_);
 }
 
 Status JetStreamSource::open(const SourcePosition& position) {

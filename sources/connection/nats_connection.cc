@@ -239,4 +239,17 @@ Result<JetStreamHandle> NatsConnection::jetstream(std::chrono::nanoseconds wait)
     return JetStreamHandle(context);
 }
 
+Status connect_jetstream(const NatsConnectionOptions& options, NatsConnection::Use use, std::chrono::nanoseconds wait,
+                         std::unique_ptr<NatsConnection>& connection, JetStreamHandle& jetstream) {
+    jetstream.reset();
+    connection.reset();
+    Result<std::unique_ptr<NatsConnection>> connected = NatsConnection::connect(options, use);
+    if (!connected.ok()) return connected.error();
+    connection = std::move(connected).value();
+    Result<JetStreamHandle> made = connection->jetstream(wait);
+    if (!made.ok()) return made.error();
+    jetstream = std::move(made).value();
+    return {};
+}
+
 }  // namespace takt

@@ -107,6 +107,11 @@ class NatsConnection {
     bool closed_ = false;
 };
 
+/// Connects anew: closes what the two handles hold, then fills both. What else was made on the connection (a
+/// subscription, a bucket) must have been given back before. Errors of NatsConnection.
+Status connect_jetstream(const NatsConnectionOptions& options, NatsConnection::Use use, std::chrono::nanoseconds wait,
+                         std::unique_ptr<NatsConnection>& connection, JetStreamHandle& jetstream);
+
 /// What can be said of the options without a server or a file: C520 contradictions, a password in a URL.
 Status check_nats_options(const NatsConnectionOptions& options);
 /// The same as a mistake of the config at `node`, whose owner is `what`. False after one.
