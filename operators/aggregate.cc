@@ -172,10 +172,8 @@ class AggregateBase : public KeyedState {
   protected:
     explicit AggregateBase(const AggregateSpec& spec) : spec_(spec) {}
 
-    void forget(std::byte* block) {
-        emitted_.erase(block);
-        release_block(block);
-    }
+    /// The block itself stays with its table.
+    void forget_emitted(const std::byte* block) { emitted_.erase(block); }
 
     /// Adds `from` to `into` with what both have emitted, and frees what `from` holds.
     void merge(std::byte* into, std::byte* from) {
@@ -274,7 +272,7 @@ class AggregateState final : public AggregateBase {
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
             after, [&](PaneTable::Pane& pane) { emit(pane.key(), pane.window(), pane.block(), output); },
-            [&](PaneTable::Pane& pane) { forget(pane.block()); });
+            [&](PaneTable::Pane& pane) { forget_emitted(pane.block()); });
     }
 
     void save(StateGroups& groups) const override {
@@ -323,7 +321,10 @@ class SessionState final : public AggregateBase {
         sessions_.advance(
             after,
             [&](SessionTable::Session& session) { emit(session.key, session.window, session.block.get(), output); },
-            [&](SessionTable::Session& session) { forget(session.block.get()); });
+            [&](SessionTable::Session& session) {
+                forget_emitted(session.block.get());
+                release_block(session.block.get());
+            });
     }
 
     void save(StateGroups& groups) const override {

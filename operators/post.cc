@@ -65,7 +65,7 @@ struct Options {
     }
 };
 
-/// What a posting says beside its sums, by the place in Attachment::texts.
+/// What a posting says beside its sums, by the place in PaneHeader::texts.
 enum Text : std::size_t { kUnit, kCurrency, kDebit, kCredit, kCostCenter, kCorrelation, kZone, kTexts };
 
 /// Views of them, of a row or a pane.
@@ -317,7 +317,7 @@ class PostPlanner {
         pane_.name = step_.name;
         if (!read) return;
         plan_id_hash(stream_, context_);
-        plan_where();
+        if (!options_.where.empty()) pane_.where = plan_condition(options_.where, "'where'", stream_, context_);
         pane_.by = plan_key(options_.by, *step_.node->find("by"), stream_, context_);
         const auto window = read_window(step_.node->find("window"), what_, stream_, context_);
         if (!window) return;
@@ -337,17 +337,6 @@ class PostPlanner {
     }
 
   private:
-    void plan_where() {
-        if (options_.where.text.empty()) return;
-        auto program = context_.compile(options_.where, stream_);
-        if (program && !program->type().is(TypeKind::boolean)) {
-            context_.mistakes().add(options_.where.node.place, "C162",
-                                    fmt::format("'where' must be a bool, this is a {}", to_string(program->type())));
-            return;
-        }
-        pane_.where = std::move(program);
-    }
-
     void check_combination() {
         const ConfigNode* window = step_.node->find("window");
         check_pane_input(step_, what_, stream_, pane_.window, window ? window->place : step_.place,

@@ -190,7 +190,6 @@ Status Engine::Impl::recover() {
         std::lock_guard lock(mutex_);
         cuts_ = past->state->cuts;
     }
-    std::size_t released_again = 0;
     for (EpochResult& epoch : past->epochs) {
         last_logged_ = epoch.epoch;
         if (epoch.epoch > base) {
@@ -199,7 +198,6 @@ Status Engine::Impl::recover() {
         }
         for (std::size_t code = 0; code < totals.size(); ++code) totals[code] -= epoch.outcomes[code];
         released_again_.push_back(std::make_shared<const EpochResult>(std::move(epoch)));
-        ++released_again;
     }
     last_logged_ = std::max(last_logged_, base);
     for (auto& writer : writers_) writer->set_totals(totals);
@@ -207,7 +205,7 @@ Status Engine::Impl::recover() {
         {{"pipeline", plan_.pipeline},
          {"state_of_epoch", std::to_string(base)},
          {"epochs_to_make_again", std::to_string(replayed_.size())},
-         {"epochs_to_release_again", std::to_string(released_again)}});
+         {"epochs_to_release_again", std::to_string(released_again_.size())}});
     return {};
 }
 
