@@ -24,7 +24,7 @@ std::size_t padded(std::size_t bytes) {
 }
 
 /// At least as much as the frame's texts and tables take: FlatBuffers must never be asked for more than they can hold.
-std::size_t upper_bound_bytes(const FrameContext& context, const Frame& frame) {
+std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& frame) {
     std::size_t bytes = 65536 + 512 * (context.sources.size() + context.outcomes.size());
     for (const std::string& name : context.sources) bytes += name.size();
     for (std::size_t code = 0; code < context.outcomes.size(); ++code)
@@ -163,7 +163,7 @@ bool frame_holds(const FrameHeader& header, std::string_view frame) {
            behind.find_first_not_of('\0', header.length_bytes) == std::string_view::npos;
 }
 
-Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous,
+Result<std::string> encode_frame(const FrameContext& context, const FrameView& frame, const Hash128& previous,
                                  std::size_t limit_bytes) {
     CHECK(limit_bytes <= kMaxFrameBytes);
     const std::size_t bound = upper_bound_bytes(context, frame);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,6 +72,21 @@ struct Frame {
     std::vector<SinkPosition> positions;
 };
 
+/// The same without a copy of its own: what it names must outlive it.
+struct FrameView {
+    const EpochResult& result;
+    std::span<const InputRecord> input_records = {};
+    std::span<const SinkConfirmation> confirmations = {};
+    std::span<const SinkPosition> positions = {};
+
+    explicit FrameView(const EpochResult& epoch) : result(epoch) {}
+    FrameView(const Frame& frame)  // NOLINT(google-explicit-constructor): a frame is what its view shows
+        : result(frame.result),
+          input_records(frame.input_records),
+          confirmations(frame.confirmations),
+          positions(frame.positions) {}
+};
+
 /// What the frames of one run of the daemon have in common.
 struct FrameContext {
     std::uint64_t incarnation = 1;
@@ -129,7 +145,7 @@ std::uint32_t count_zero_sectors(std::string_view bytes);
 bool frame_holds(const FrameHeader& header, std::string_view frame);
 
 /// The whole frame. F710: it might be longer than `limit_bytes`, which is at most kMaxFrameBytes.
-Result<std::string> encode_frame(const FrameContext& context, const Frame& frame, const Hash128& previous,
+Result<std::string> encode_frame(const FrameContext& context, const FrameView& frame, const Hash128& previous,
                                  std::size_t limit_bytes = kMaxFrameBytes);
 
 /// The frame that the bytes are: header, FlatBuffer, fill, nothing after. F704: a later format version. F706: damaged.

@@ -87,7 +87,7 @@ FrameSection cuts_section(const FrameContext& context, const EpochResult& result
     return finished(builder, wire::SectionKind::cuts, wire::CreateCutsSection(builder, all));
 }
 
-FrameSection input_records_section(const std::vector<InputRecord>& records) {
+FrameSection input_records_section(std::span<const InputRecord> records) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::InputRecord>> written;
     for (const InputRecord& record : records) {
@@ -256,7 +256,7 @@ FrameSection counters_section(const FrameContext& context, const EpochResult& re
                                                 narrow(result.pane_outcomes.size())));
 }
 
-FrameSection sink_confirmations_section(const Frame& frame) {
+FrameSection sink_confirmations_section(const FrameView& frame) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::SinkConfirmation>> confirmations;
     for (const SinkConfirmation& said : frame.confirmations) {
@@ -543,7 +543,7 @@ static_assert(static_cast<int>(TableChange::Operation::gone) == static_cast<int>
 
 }  // namespace
 
-std::vector<FrameSection> encode_sections(const FrameContext& context, const Frame& frame) {
+std::vector<FrameSection> encode_sections(const FrameContext& context, const FrameView& frame) {
     const EpochResult& result = frame.result;
     std::vector<FrameSection> sections;
     sections.push_back(cuts_section(context, result));

@@ -16,7 +16,7 @@ struct FrameSection {
 };
 
 /// The sections of a frame in their order, without those that are empty.
-std::vector<FrameSection> encode_sections(const FrameContext& context, const Frame& frame);
+std::vector<FrameSection> encode_sections(const FrameContext& context, const FrameView& frame);
 
 /// Adds what a section holds to the frame. Nothing where it was read, else what is wrong with it. `data` is aligned
 /// to 8.

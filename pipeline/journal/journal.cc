@@ -254,7 +254,7 @@ Status Journal::make_room(std::uint64_t frame_bytes) {
     return make_segment(std::max(frame_bytes, options_.segment_bytes));
 }
 
-Status Journal::append(const Frame& frame) {
+Status Journal::append(const FrameView& frame) {
     if (lost_) return *lost_;
     CHECK(frame.result.epoch == place_.epoch);
     Result<std::string> encoded = encode_frame(context_, frame, place_.previous);

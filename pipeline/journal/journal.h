@@ -89,7 +89,7 @@ class Journal {
     /// The frame of epoch last_epoch() + 1. Returns when it is durable, by one fdatasync; where a new segment is
     /// needed, that is made durable first. E701: no room; the frame is not in the journal, append it again later. E700:
     /// the same for another reason. F710: it is too large. F709: see Options::on_lost.
-    Status append(const Frame& frame);
+    Status append(const FrameView& frame);
 
     /// Removes segments all of whose frames are older than this epoch, never the last segment. E700, E701: not all
     /// could be removed; they will be by the next `open`. F709.

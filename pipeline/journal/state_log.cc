@@ -71,10 +71,8 @@ Result<EpochLog::Past> StateLog::recover() {
 }
 
 Status StateLog::append(const EpochResult& epoch) {
-    Frame frame;
-    frame.result = epoch;
     std::lock_guard lock(mutex_);
-    return journal_->append(frame);
+    return journal_->append(FrameView(epoch));
 }
 
 Status StateLog::snapshot(const EngineState& state, std::uint64_t delivered) {
