@@ -21,6 +21,7 @@ class NotingSource final : public SourceType {
     std::string_view name() const override { return type_.name(); }
     std::string_view help() const override { return type_.help(); }
     OptionDocs docs() const override { return type_.docs(); }
+    bool can_read_again() const override { return type_.can_read_again(); }
     std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode& options,
                                     const ConfigNode& section, Mistakes& mistakes) const override {
         auto draft = type_.plan(source_name, options, section, mistakes);

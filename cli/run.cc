@@ -187,16 +187,16 @@ Status watch(Engine& engine, StopSignals& signals, const RunOptions& options, Pr
 /// they took: a file that is complete only at the end of a run does not.
 Result<std::unique_ptr<StateLog>> open_state(const std::string& path, const Plan& plan, const Invocation& invocation) {
     for (const SinkPlan& sink : plan.sinks) {
-        if (sink.connector != "file" && sink.connector != "stdout") continue;
+        if (sink.keeps_after_crash) continue;
         return Error{"C633", fmt::format("sink '{}' ({}) does not keep what it took before a crash; with --state use "
-                                         "sqlite or jetstream",
+                                         "one that does, such as sqlite or jetstream",
                                          sink.name, sink.connector)};
     }
     for (const SourcePlan& source : plan.sources) {
-        if (source.connector != "nats") continue;
-        return Error{"C634", fmt::format("source '{}' (nats) cannot be read again after a crash; with --state put a "
-                                         "JetStream stream over its subjects",
-                                         source.name)};
+        if (source.can_read_again) continue;
+        return Error{"C634", fmt::format("source '{}' ({}) cannot be read again after a crash; with --state use one "
+                                         "that can, such as a JetStream stream over its subjects",
+                                         source.name, source.connector)};
     }
     StateLog::Options options;
     options.engine_version = invocation.version;

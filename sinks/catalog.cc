@@ -34,14 +34,19 @@ std::unique_ptr<Sink> make_sink(const typename SinkKind::Options& options, const
     }
 }
 
+/// What was accepted, when the daemon crashes before it has finished.
+enum class AfterCrash : std::uint8_t { kept, lost };
+
 template <typename SinkKind>
 class Connector final : public SinkType {
   public:
-    Connector(std::string_view name, std::string_view help) : name_(name), help_(help) {}
+    Connector(std::string_view name, AfterCrash after_crash, std::string_view help)
+        : name_(name), after_crash_(after_crash), help_(help) {}
 
     std::string_view name() const override { return name_; }
     std::string_view help() const override { return help_; }
     OptionDocs docs() const override { return SinkKind::options().describe(); }
+    bool keeps_after_crash() const override { return after_crash_ == AfterCrash::kept; }
     std::optional<Make> plan(const std::string& sink_name, const ConfigNode& options, const std::string& pipeline,
                              Mistakes& mistakes) const override {
         const std::string what = fmt::format("sink '{}' ({})", sink_name, name_);
@@ -56,20 +61,24 @@ class Connector final : public SinkType {
 
   private:
     std::string_view name_;
+    AfterCrash after_crash_;
     std::string_view help_;
 };
 
 }  // namespace
 
 const std::vector<const SinkType*>& sink_catalog() {
+    using enum AfterCrash;
     static const Connector<SqliteSink> sqlite(
-        "sqlite", "the embedded ledger: an SQLite file with tables for SQL and `takt ledger`");
-    static const Connector<JetStreamSink> jetstream("jetstream", "publishes to a JetStream stream, each posting once");
-    static const Connector<NatsSink> nats("nats", "publishes to core NATS subjects; nothing remembers what was sent");
-    static const Connector<FileSink> file("file",
+        "sqlite", kept, "the embedded ledger: an SQLite file with tables for SQL and `takt ledger`");
+    static const Connector<JetStreamSink> jetstream("jetstream", kept,
+                                                    "publishes to a JetStream stream, each posting once");
+    static const Connector<NatsSink> nats("nats", kept,
+                                          "publishes to core NATS subjects; nothing remembers what was sent");
+    static const Connector<FileSink> file("file", lost,
                                           "JSON lines, CSV or FlatBuffers in a folder; each file appears whole");
-    static const Connector<StandardOutputSink> standard_output("stdout", "prints JSON lines or a table");
-    static const Connector<DiscardSink> discard("discard", "keeps counts and a digest only: for benchmarks");
+    static const Connector<StandardOutputSink> standard_output("stdout", lost, "prints JSON lines or a table");
+    static const Connector<DiscardSink> discard("discard", kept, "keeps counts and a digest only: for benchmarks");
     static const std::vector<const SinkType*> all{&sqlite, &jetstream, &nats, &file, &standard_output, &discard};
     return all;
 }

@@ -113,14 +113,19 @@ bool prepare(const std::string& what, const ConfigNode& node, const ConfigNode&,
     return true;
 }
 
+/// What was read, when the daemon crashes before all of it has taken effect.
+enum class AfterCrash : std::uint8_t { read_again, lost };
+
 template <typename Connector>
 class ConnectorType final : public SourceType {
   public:
-    ConnectorType(std::string_view name, std::string_view help) : name_(name), help_(help) {}
+    ConnectorType(std::string_view name, AfterCrash after_crash, std::string_view help)
+        : name_(name), after_crash_(after_crash), help_(help) {}
 
     std::string_view name() const override { return name_; }
     std::string_view help() const override { return help_; }
     OptionDocs docs() const override { return Connector::options().describe(); }
+    bool can_read_again() const override { return after_crash_ == AfterCrash::read_again; }
 
     std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode& node, const ConfigNode& section,
                                     Mistakes& mistakes) const override {
@@ -149,6 +154,7 @@ class ConnectorType final : public SourceType {
 
   private:
     std::string_view name_;
+    AfterCrash after_crash_;
     std::string_view help_;
 };
 
@@ -205,11 +211,15 @@ EventFormat::Kind usual_format(std::string_view connector, const ConfigNode& opt
 }
 
 const std::vector<const SourceType*>& source_catalog() {
-    static const ConnectorType<JetStreamSource> jetstream("jetstream",
+    using enum AfterCrash;
+    static const ConnectorType<JetStreamSource> jetstream("jetstream", read_again,
                                                           "a NATS JetStream stream, from the first or any message on");
-    static const ConnectorType<NatsSource> nats("nats", "a core NATS subject, alone or in a queue group; at most once");
-    static const ConnectorType<FileSource> file("file", "recorded events: JSON lines, CSV and TSV, FlatBuffers");
-    static const ConnectorType<GeneratorSource> generator("generator", "a simulated plant in the same process");
+    static const ConnectorType<NatsSource> nats("nats", lost,
+                                                "a core NATS subject, alone or in a queue group; at most once");
+    static const ConnectorType<FileSource> file("file", read_again,
+                                                "recorded events: JSON lines, CSV and TSV, FlatBuffers");
+    static const ConnectorType<GeneratorSource> generator("generator", read_again,
+                                                          "a simulated plant in the same process");
     static const std::vector<const SourceType*> all = {&jetstream, &nats, &file, &generator};
     return all;
 }

@@ -48,6 +48,8 @@ class SourceType {
     virtual std::string_view name() const = 0;
     virtual std::string_view help() const = 0;
     virtual OptionDocs docs() const = 0;
+    /// Whether what was read can be read once more after a crash.
+    virtual bool can_read_again() const = 0;
     /// `options`: the connector's own mapping; `section`: the whole source, for `schema` and `format`. Nothing on
     /// mistakes.
     virtual std::optional<SourceDraft> plan(const std::string& source_name, const ConfigNode& options,
@@ -60,6 +62,8 @@ class SinkType {
     virtual std::string_view name() const = 0;
     virtual std::string_view help() const = 0;
     virtual OptionDocs docs() const = 0;
+    /// Whether what was accepted stays so when the daemon crashes before it has finished.
+    virtual bool keeps_after_crash() const = 0;
     using Make = std::function<Result<std::unique_ptr<Sink>>()>;
     virtual std::optional<Make> plan(const std::string& sink_name, const ConfigNode& options,
                                      const std::string& pipeline, Mistakes& mistakes) const = 0;

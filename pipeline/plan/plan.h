@@ -59,6 +59,7 @@ struct SourcePlan {
     StreamId stream = 0;                     ///< the stream its rows enter
     std::shared_ptr<const Decoder> decoder;  ///< shared: by the sources of one format
     TimePolicy time;
+    bool can_read_again = true;  ///< see SourceType
     /// Makes the connector; called by `run`, not by `check`.
     std::function<Result<std::unique_ptr<Source>>()> make;
 };
@@ -69,6 +70,7 @@ struct SinkPlan {
     bool all_postings = true;
     std::vector<std::string> postings;  ///< when not all
     bool dead_letters = true;
+    bool keeps_after_crash = true;  ///< see SinkType
     std::function<Result<std::unique_ptr<Sink>>()> make;
 };
 

@@ -416,6 +416,7 @@ class Pass final : public PlanContext {
         source.segment = segment_index;
         source.stream = add_stream(segment_index);
         source.time = {time.out_of_order.count(), time.idle.count()};
+        source.can_read_again = type->can_read_again();
         source.make = draft->make;
         stream.id = add_stream(segment_index);
         target.nodes.push_back({std::string(kClockStep), make_clock_step(clock), {source.stream}, {stream.id}});
@@ -707,6 +708,7 @@ class Pass final : public PlanContext {
         sink.name = entry.key;
         sink.connector = std::string(type->name());
         sink.dead_letters = options.dead_letters;
+        sink.keeps_after_crash = type->keeps_after_crash();
         sink.all_postings = options.postings.empty() || (options.postings.size() == 1 && options.postings[0] == "all");
         if (!sink.all_postings) {
             const ConfigNode& written = *entry.value.find("postings");

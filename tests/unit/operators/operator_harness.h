@@ -126,6 +126,7 @@ class MemorySource final : public SourceType {
     std::string_view name() const override { return "memory"; }
     std::string_view help() const override { return "Events that a test pushes."; }
     OptionDocs docs() const override { return {}; }
+    bool can_read_again() const override { return true; }
     std::optional<SourceDraft> plan(const std::string&, const ConfigNode&, const ConfigNode&,
                                     Mistakes&) const override {
         SourceDraft draft;
@@ -141,6 +142,7 @@ class MemorySink final : public SinkType {
     std::string_view name() const override { return "memory"; }
     std::string_view help() const override { return "Postings that a test looks at."; }
     OptionDocs docs() const override { return {}; }
+    bool keeps_after_crash() const override { return true; }
     std::optional<Make> plan(const std::string&, const ConfigNode&, const std::string&, Mistakes&) const override {
         return []() -> Result<std::unique_ptr<Sink>> { return Error{"F000", "the test takes postings itself"}; };
     }
