@@ -16,7 +16,7 @@ constexpr std::string_view kManifestKind = "takt-snapshot";
 constexpr std::string_view kManifestEnd = ".manifest";
 constexpr std::string_view kStateEnd = ".state";
 constexpr std::string_view kMagic = "TAKTSNAP";
-constexpr std::uint32_t kFormatVersion = 1;
+constexpr std::uint32_t kFormatVersion = 2;
 constexpr std::size_t kWriteBytes = 4u << 20;
 
 /// The epoch of "00000000000000000042.manifest"; nothing for other names.
@@ -53,8 +53,12 @@ std::string encode_state(const EngineState& state) {
     ByteWriter out(bytes);
     out.put(kFormatVersion);
     out.put(state.epoch);
+    CHECK(state.sources.size() == state.cuts.size());
     out.put<std::uint64_t>(state.cuts.size());
-    for (const SourceCut& cut : state.cuts) put_cut(cut, out);
+    for (std::size_t source = 0; source < state.cuts.size(); ++source) {
+        out.put_text(state.sources[source]);
+        put_cut(state.cuts[source], out);
+    }
     out.put<std::uint64_t>(state.total_outcomes.size());
     for (const std::uint64_t total : state.total_outcomes) out.put(total);
     out.put_text(state.watermarks);
@@ -76,7 +80,10 @@ std::optional<EngineState> decode_state(std::string_view bytes) {
     EngineState state;
     state.epoch = in.get<std::uint64_t>();
     state.cuts.resize(in.get_count(4 * sizeof(std::uint64_t)));
-    for (SourceCut& cut : state.cuts) cut = get_cut(in);
+    for (SourceCut& cut : state.cuts) {
+        state.sources.emplace_back(in.get_text());
+        cut = get_cut(in);
+    }
     state.total_outcomes.resize(in.get_count(sizeof(std::uint64_t)));
     for (std::uint64_t& total : state.total_outcomes) total = in.get<std::uint64_t>();
     state.watermarks = in.get_text();

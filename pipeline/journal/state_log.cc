@@ -15,16 +15,17 @@ Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& 
     Result<SnapshotStore> snapshots = SnapshotStore::open(disk, path + "/snapshots", options.snapshots);
     if (!snapshots) return snapshots.error();
     FrameContext context = frame_context(plan, directory->incarnation(), options.engine_version, options.tzdb_version);
+    std::vector<std::string> sources = context.sources;
     Result<std::unique_ptr<Journal>> journal =
         Journal::open(disk, directory->journal_folder(), std::move(context), options.journal);
     if (!journal) return journal.error();
     SnapshotStore::Origin origin{directory->incarnation(), options.engine_version, plan.config_hash};
     return std::unique_ptr<StateLog>(new StateLog(std::move(directory).value(), std::move(journal).value(),
-                                                  std::move(snapshots).value(), std::move(origin)));
+                                                  std::move(snapshots).value(), std::move(origin), std::move(sources)));
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,
-                              const std::string& config_hash) const {
+                              const std::string& config_hash, const std::vector<std::string>& sources) const {
     if (config_hash != origin_.config_hash) {
         return Error{"C632", fmt::format("{} of {} was written under another config ({}, this one is {})", what,
                                          directory_.path(), config_hash, origin_.config_hash)};
@@ -32,6 +33,11 @@ Status StateLog::check_origin(const std::string& what, const std::string& engine
     if (engine_version != origin_.engine_version) {
         return Error{"F722", fmt::format("{} of {} was written by takt {}, this is {}", what, directory_.path(),
                                          engine_version, origin_.engine_version)};
+    }
+    if (sources != sources_) {
+        return Error{"C632", fmt::format("{} of {} was written with the sources {}, and this config has {}: their "
+                                         "names and their order are a part of the state",
+                                         what, directory_.path(), fmt::join(sources, ", "), fmt::join(sources_, ", "))};
     }
     return {};
 }
@@ -47,7 +53,9 @@ Result<EpochLog::Past> StateLog::recover() {
     std::uint64_t state_epoch = 0;
     if (found->newest) {
         const SnapshotStore::Origin& origin = found->newest->origin;
-        if (Status fits = check_origin("the state", origin.engine_version, origin.config_hash); !fits)
+        if (Status fits =
+                check_origin("the state", origin.engine_version, origin.config_hash, found->newest->state.sources);
+            !fits)
             return fits.error();
         state_epoch = found->newest->state.epoch;
         past.state = std::move(found->newest->state);
@@ -64,7 +72,7 @@ Result<EpochLog::Past> StateLog::recover() {
         if (!frame) return frame.error();
         if (!*frame) return past;
         StoredFrame& stored = **frame;
-        if (Status fits = check_origin("the journal", stored.engine_version, stored.config_hash); !fits)
+        if (Status fits = check_origin("the journal", stored.engine_version, stored.config_hash, stored.sources); !fits)
             return fits.error();
         past.epochs.push_back(std::move(stored.frame.result));
     }

@@ -29,8 +29,9 @@ class StateLog final : public EpochLog {
     static Result<std::unique_ptr<StateLog>> open(Disk& disk, const std::string& path, const Plan& plan,
                                                   const Options& options);
 
-    /// C632: the journal was written under another config. F721: no snapshot can be used, and the journal does not
-    /// reach back to the first epoch. F722: it was written by another version of takt. Errors of Journal::read.
+    /// C632: the journal was written under another config, or with other sources or another order of them. F721: no
+    /// snapshot can be used, and the journal does not reach back to the first epoch. F722: it was written by another
+    /// version of takt. Errors of Journal::read.
     Result<Past> recover() override;
     Status append(const EpochResult& epoch) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
@@ -39,19 +40,21 @@ class StateLog final : public EpochLog {
 
   private:
     StateLog(StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
-             SnapshotStore::Origin origin)
+             SnapshotStore::Origin origin, std::vector<std::string> sources)
         : directory_(std::move(directory)),
           journal_(std::move(journal)),
           snapshots_(std::move(snapshots)),
-          origin_(std::move(origin)) {}
-    Status check_origin(const std::string& what, const std::string& engine_version,
-                        const std::string& config_hash) const;
+          origin_(std::move(origin)),
+          sources_(std::move(sources)) {}
+    Status check_origin(const std::string& what, const std::string& engine_version, const std::string& config_hash,
+                        const std::vector<std::string>& sources) const;
 
     StateDirectory directory_;
     std::mutex mutex_;  ///< of the journal: `append` and `snapshot` may run at once
     std::unique_ptr<Journal> journal_;
     SnapshotStore snapshots_;
-    SnapshotStore::Origin origin_;  ///< of this run
+    SnapshotStore::Origin origin_;      ///< of this run
+    std::vector<std::string> sources_;  ///< the plan's, by index: cuts are in their order
 };
 
 }  // namespace takt

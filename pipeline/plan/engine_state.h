@@ -17,6 +17,7 @@ struct EngineState {
         StateGroups groups;
     };
     std::uint64_t epoch = 0;                    ///< the last one that is in it
+    std::vector<std::string> sources;           ///< names by index
     std::vector<SourceCut> cuts;                ///< by source index
     std::vector<std::uint64_t> total_outcomes;  ///< events by outcome code since the first epoch
     std::string watermarks;                     ///< as the runtime writes them

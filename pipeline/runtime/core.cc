@@ -263,6 +263,7 @@ void Core::Impl::drain() {
 EngineState Core::Impl::save() const {
     EngineState saved;
     saved.epoch = epoch_ - 1;
+    for (const SourcePlan& source : plan_.sources) saved.sources.push_back(source.name);
     saved.cuts = cuts_;
     saved.total_outcomes = total_outcomes_;
     ByteWriter watermarks(saved.watermarks);

@@ -16,6 +16,7 @@ const SnapshotStore::Origin kOrigin{4, "0.1.0", "abc"};
 EngineState state_of(std::uint64_t epoch) {
     EngineState state;
     state.epoch = epoch;
+    state.sources = {"floor"};
     state.cuts = {{.last_sequence = 10 * epoch,
                    .highest_event_time = 5,
                    .last_ingest_time = 6,
