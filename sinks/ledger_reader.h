@@ -5,8 +5,8 @@
 #include <string>
 
 #include "pipeline/base/result.h"
+#include "pipeline/sqlite/sqlite_database.h"
 #include "sinks/report_table.h"
-#include "sinks/sqlite_database.h"
 
 namespace takt {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "pipeline/base/result.h"
-#include "sinks/sqlite_database.h"
+#include "pipeline/sqlite/sqlite_database.h"
 
 namespace takt {
 

@@ -1,9 +1,9 @@
 #include "sinks/sqlite.h"
 
 #include "pipeline/base/decimal.h"
+#include "pipeline/sqlite/sqlite_database.h"
 #include "sinks/ledger_schema.h"
 #include "sinks/posting_json.h"
-#include "sinks/sqlite_database.h"
 
 namespace takt {
 namespace {
@@ -108,14 +108,6 @@ struct SqliteSink::Connection {
         }
         return {};
     }
-
-    /// Runs a statement that gives no rows.
-    Status execute(SqliteStatement& statement) {
-        const int code = statement.step();
-        const Status status = code == SQLITE_DONE ? Status() : Status(database.error("cannot write to"));
-        statement.reset();
-        return status;
-    }
 };
 
 OptionTable<SqliteSink::Options> SqliteSink::options() {
@@ -164,13 +156,7 @@ Status SqliteSink::open() {
 template <typename Body>
 Status SqliteSink::transaction(Body&& body) {
     CHECK(connection_ != nullptr);
-    SqliteDatabase& database = connection_->database;
-    if (Status status = database.run("BEGIN IMMEDIATE"); !status.ok()) return status;
-    Status status = body();
-    if (status.ok()) status = database.run("COMMIT");
-    // Some failures have rolled back already; then this does nothing.
-    if (!status.ok() && sqlite3_get_autocommit(database.handle()) == 0) (void)database.run("ROLLBACK");
-    return status;
+    return connection_->database.transaction(std::forward<Body>(body));
 }
 
 Result<std::vector<Sink::Delivery>> SqliteSink::deliver(std::span<const Posting> postings) {
@@ -236,7 +222,7 @@ Status SqliteSink::insert(const Posting& posting, Delivery& delivery) {
     row.bind(26, lineage);
     row.bind(27, posting.config_hash);
     row.bind(28, static_cast<std::int64_t>(posting.epoch));
-    if (Status status = connection_->execute(row); !status.ok()) return status;
+    if (Status status = connection_->database.execute(row); !status.ok()) return status;
     if (connection_->database.changes() == 0) return compare(posting, delivery);
 
     const std::int64_t id = connection_->database.last_row();
@@ -256,7 +242,7 @@ Status SqliteSink::insert_lines(const Posting& posting, std::int64_t id) {
         line_row.bind(5, line.side == Side::debit ? "debit" : "credit");
         line_row.bind(6, amount);
         line_row.bind(7, static_cast<std::int64_t>(line.amount));
-        if (Status status = connection_->execute(line_row); !status.ok()) return status;
+        if (Status status = connection_->database.execute(line_row); !status.ok()) return status;
     }
     return {};
 }
@@ -300,7 +286,7 @@ Status SqliteSink::keep(std::span<const DeadLetter> dead_letters) {
             row.bind_or_null(12, letter.correlation_id);
             row.bind_blob(13, letter.bytes);
             row.bind(14, static_cast<std::int64_t>(letter.epoch));
-            if (Status status = connection_->execute(row); !status.ok()) return status;
+            if (Status status = connection_->database.execute(row); !status.ok()) return status;
         }
         return {};
     });
@@ -309,14 +295,14 @@ Status SqliteSink::keep(std::span<const DeadLetter> dead_letters) {
 Status SqliteSink::summarize(std::span<const OutcomeCount> counts) {
     return transaction([&]() -> Status {
         connection_->delete_outcomes.bind(1, pipeline_);
-        if (Status status = connection_->execute(connection_->delete_outcomes); !status.ok()) return status;
+        if (Status status = connection_->database.execute(connection_->delete_outcomes); !status.ok()) return status;
         SqliteStatement& row = connection_->insert_outcome;
         for (const OutcomeCount& count : counts) {
             row.bind(1, pipeline_);
             row.bind(2, count.outcome);
             row.bind(3, count.rule);
             row.bind(4, static_cast<std::int64_t>(count.count));
-            if (Status status = connection_->execute(row); !status.ok()) return status;
+            if (Status status = connection_->database.execute(row); !status.ok()) return status;
         }
         return {};
     });

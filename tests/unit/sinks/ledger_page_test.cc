@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "pipeline/sqlite/sqlite_database.h"
 #include "sinks/sqlite.h"
-#include "sinks/sqlite_database.h"
 #include "tests/unit/sinks/sample_posting.h"
 
 namespace takt {

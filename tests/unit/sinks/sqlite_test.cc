@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "sinks/sqlite_database.h"
+#include "pipeline/sqlite/sqlite_database.h"
 #include "tests/unit/sinks/sample_posting.h"
 
 namespace takt {

@@ -1,4 +1,4 @@
-#include "sinks/sqlite_database.h"
+#include "pipeline/sqlite/sqlite_database.h"
 
 #include <filesystem>
 
@@ -35,6 +35,12 @@ std::string_view SqliteStatement::text(int column) const {
             static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
 }
 
+std::string_view SqliteStatement::blob(int column) const {
+    const void* bytes = sqlite3_column_blob(statement_.get(), column);
+    if (bytes == nullptr) return {};
+    return {static_cast<const char*>(bytes), static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column))};
+}
+
 Result<SqliteDatabase> SqliteDatabase::open(const std::string& path, Mode mode) {
     SqliteDatabase database;
     database.path_ = path;
@@ -66,6 +72,13 @@ Result<SqliteStatement> SqliteDatabase::prepare(std::string_view sql) {
                                         SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
     if (code != SQLITE_OK) return error("cannot prepare a statement for");
     return SqliteStatement(statement);
+}
+
+Status SqliteDatabase::execute(SqliteStatement& statement) {
+    const int code = statement.step();
+    const Status status = code == SQLITE_DONE ? Status() : Status(error("cannot write to"));
+    statement.reset();
+    return status;
 }
 
 Result<std::int64_t> SqliteDatabase::query_integer(std::string_view sql) {

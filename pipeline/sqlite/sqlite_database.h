@@ -32,6 +32,8 @@ class SqliteStatement {
     std::int64_t integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
     /// Valid until the next step; empty for NULL.
     std::string_view text(int column) const;
+    /// The same for bytes.
+    std::string_view blob(int column) const;
     int columns() const { return sqlite3_column_count(statement_.get()); }
     std::string name(int column) const { return sqlite3_column_name(statement_.get(), column); }
 
@@ -52,6 +54,18 @@ class SqliteDatabase {
     /// Runs statements that have no parameters and whose rows are of no interest.
     Status run(const std::string& sql);
     Result<SqliteStatement> prepare(std::string_view sql);
+    /// Runs a statement that gives no rows, and resets it.
+    Status execute(SqliteStatement& statement);
+    /// Runs `body` (which returns a Status) between BEGIN IMMEDIATE and COMMIT. What it did is undone where it fails.
+    template <typename Body>
+    Status transaction(Body&& body) {
+        if (Status status = run("BEGIN IMMEDIATE"); !status.ok()) return status;
+        Status status = body();
+        if (status.ok()) status = run("COMMIT");
+        // Some failures have rolled back already; then this does nothing.
+        if (!status.ok() && sqlite3_get_autocommit(handle_.get()) == 0) (void)run("ROLLBACK");
+        return status;
+    }
     /// First column of the first row; 0 where there is none.
     Result<std::int64_t> query_integer(std::string_view sql);
 
