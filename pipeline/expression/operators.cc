@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <compare>
 
 #include "pipeline/expression/builder.h"
 #include "pipeline/expression/fixed_text.h"
@@ -79,20 +80,32 @@ std::optional<Typed> compare_fixed_text(Builder& builder, Builder::Call& call, C
     });
 }
 
-/// An order as a number against 0; NaN, for which no comparison but != holds, when there is none.
-double as_number(std::partial_ordering order) {
-    if (order == std::partial_ordering::unordered) return std::nan("");
-    return order < 0 ? -1.0 : order > 0 ? 1.0 : 0.0;
+/// Whether a comparison holds for two sides in this order; of sides without one only != does.
+bool holds(Comparison comparison, std::partial_ordering order) {
+    switch (comparison) {
+        case Comparison::equal:
+            return order == 0;
+        case Comparison::not_equal:
+            return order != 0;
+        case Comparison::less:
+            return order < 0;
+        case Comparison::less_equal:
+            return order <= 0;
+        case Comparison::greater:
+            return order > 0;
+        case Comparison::greater_equal:
+            return order >= 0;
+    }
+    return false;
 }
 
+/// Numbers of different types: rare, so one loop for all comparisons.
 template <typename A, typename B>
 Typed compare_mixed(Builder& builder, Builder::Call& call, Comparison comparison) {
-    return with_comparison(comparison, [&](auto function) {
-        return builder.finish(call.syntax,
-                              pure<std::uint8_t, A, B>(of(K::boolean), call.take(), [function](const A& a, const B& b) {
-                                  return static_cast<std::uint8_t>(function(as_number(order(a, b)), 0.0));
-                              }));
-    });
+    return builder.finish(call.syntax,
+                          pure<std::uint8_t, A, B>(of(K::boolean), call.take(), [comparison](const A& a, const B& b) {
+                              return static_cast<std::uint8_t>(holds(comparison, order(a, b)));
+                          }));
 }
 
 template <typename A>
@@ -191,13 +204,11 @@ std::optional<Typed> compare_decimal(Builder& builder, Builder::Call& call, Comp
     if (left.type().scale == right.type().scale) return compare_same<Int128>(builder, call, comparison);
     const int left_scale = left.type().scale;
     const int right_scale = right.type().scale;
-    return with_comparison(comparison, [&](auto function) {
-        return builder.finish(
-            call.syntax,
-            pure<std::uint8_t, Int128, Int128>(of(K::boolean), call.take(), [=](const Int128& a, const Int128& b) {
-                return static_cast<std::uint8_t>(function(compare({a, left_scale}, {b, right_scale}), 0));
-            }));
-    });
+    return builder.finish(
+        call.syntax,
+        pure<std::uint8_t, Int128, Int128>(of(K::boolean), call.take(), [=](const Int128& a, const Int128& b) {
+            return static_cast<std::uint8_t>(holds(comparison, compare({a, left_scale}, {b, right_scale}) <=> 0));
+        }));
 }
 
 Typed build_comparison(Builder& builder, Builder::Call& call, Comparison comparison) {
