@@ -82,10 +82,12 @@ class MapTable {
         if (known == known_.end() || known->second.time < oldest) return Verdict::fresh;
         return known->second.content == content ? Verdict::duplicate : Verdict::conflict;
     }
-    bool remember(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp) {
+    Verdict admit(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest) {
+        const Verdict verdict = find(id, content, oldest);
+        if (verdict != Verdict::fresh) return verdict;
         known_.insert_or_assign(id, Value{time, content});
         by_time_.push_back({time, id});
-        return true;
+        return verdict;
     }
     void sweep(Timestamp oldest) {
         for (; !by_time_.empty() && by_time_.front().first < oldest; by_time_.pop_front()) {
@@ -130,10 +132,12 @@ class WideTable {
         }
         return Verdict::fresh;
     }
-    bool remember(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest) {
+    Verdict admit(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest) {
+        const Verdict verdict = find(id, content, oldest);
+        if (verdict != Verdict::fresh) return verdict;
         if (held_ >= slots_.size() / 8 * 7) rewrite(oldest);
         put({id, time, content});
-        return true;
+        return verdict;
     }
     void sweep(Timestamp) {}
     std::uint64_t size() const { return held_; }
@@ -187,9 +191,9 @@ Counts process(Table& table, const Stream& stream, std::uint64_t first) {
     for (std::size_t i = 0; i < kRows; ++i) {
         if (i + kAhead < kRows) table.prefetch(ids[i + kAhead]);
         const std::uint64_t content = ids[i].low >> 8;
-        switch (table.find(ids[i], content, oldest)) {
+        switch (table.admit(ids[i], content, stream.time(first + i), oldest)) {
             case DedupTable::Verdict::fresh:
-                table.remember(ids[i], content, stream.time(first + i), oldest);
+            case DedupTable::Verdict::full:
                 break;
             case DedupTable::Verdict::duplicate:
                 ++counts.duplicates;

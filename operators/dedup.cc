@@ -128,16 +128,18 @@ class DedupState final : public KeyedState {
     /// remembered.
     OutcomeCode judge(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest, OutcomeCode verdict) {
         if (time < oldest) return spec_.beyond;
-        switch (table_.find(id, content, oldest)) {
+        const bool kept = verdict == kUndecided;
+        switch (kept ? table_.admit(id, content, time, oldest) : table_.find(id, content, oldest)) {
             case DedupTable::Verdict::duplicate:
                 return spec_.duplicate;
             case DedupTable::Verdict::conflict:
                 return spec_.conflict;
+            case DedupTable::Verdict::full:
+                return spec_.limit;
             case DedupTable::Verdict::fresh:
                 break;
         }
-        if (verdict != kUndecided) return verdict;
-        return table_.remember(id, content, time, oldest) ? kUndecided : spec_.limit;
+        return verdict;
     }
 
     Spec spec_;

@@ -27,70 +27,68 @@ std::uint32_t most_ids(std::uint64_t slots) {
 
 }  // namespace
 
-DedupTable::Verdict DedupTable::find(const Hash128& id, std::uint64_t content, Timestamp oldest) const {
-    const std::uint32_t group = key_group(id.high);
-    const Segment& segment = segments_[group];
-    const std::uint64_t wanted = fingerprint(id);
-    if (!far_.empty()) {
-        const Verdict verdict = find_far(kept_id(group, wanted), content, oldest);
-        if (verdict != Verdict::fresh) return verdict;
-    }
-    if (segment.buckets == 0) return Verdict::fresh;
-    const std::uint64_t first_kept = since_anchor(oldest);
-    for (std::size_t bucket = segment.home(wanted);; bucket = segment.after(bucket)) {
-        const Slot* slots = &segment.slots[bucket * kBucketSlots];
-        bool match = false;
-        bool free = false;
-        for (std::size_t i = 0; i < kBucketSlots; ++i) {
-            match |= slots[i].fingerprint() == wanted;
-            free |= slots[i].fingerprint() == 0;
+/// A bucket's slots fill from the first on, and the first one that is free ends the search.
+inline DedupTable::Probe DedupTable::probe(const Segment& segment, std::uint64_t fingerprint, std::uint64_t content,
+                                           Timestamp oldest) const {
+    if (segment.buckets == 0) return {};
+    for (std::size_t bucket = segment.home(fingerprint);; bucket = segment.after(bucket)) {
+        Slot* const slots = &segment.slots[bucket * kBucketSlots];
+        unsigned match = 0;
+        unsigned used = 0;
+        for (unsigned i = 0; i < kBucketSlots; ++i) {
+            match |= unsigned{slots[i].fingerprint() == fingerprint} << i;
+            used += unsigned{slots[i].fingerprint() != 0};
         }
-        if (__builtin_expect(match, 0)) {
-            for (std::size_t i = 0; i < kBucketSlots; ++i) {
-                if (slots[i].fingerprint() != wanted || since_anchor(slots[i]) < first_kept) continue;
-                return slots[i].content() == (content & kContentMask) ? Verdict::duplicate : Verdict::conflict;
-            }
+        for (; __builtin_expect(match != 0, 0); match &= match - 1) {
+            const Slot& known = slots[std::countr_zero(match)];
+            if (since_anchor(known) < since_anchor(oldest)) continue;
+            return {known.content() == (content & kContentMask) ? Verdict::duplicate : Verdict::conflict};
         }
-        if (free) return Verdict::fresh;
+        if (used < kBucketSlots) return {Verdict::fresh, slots + used};
     }
 }
 
-bool DedupTable::remember(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest) {
+DedupTable::Verdict DedupTable::find(const Hash128& id, std::uint64_t content, Timestamp oldest) const {
     const std::uint32_t group = key_group(id.high);
-    Segment& segment = segments_[group];
     const std::uint64_t bits = fingerprint(id);
+    if (!far_.empty()) {
+        const Verdict verdict = find_far(kept_id(group, bits), content, oldest);
+        if (verdict != Verdict::fresh) return verdict;
+    }
+    return probe(segments_[group], bits, content, oldest).verdict;
+}
+
+DedupTable::Verdict DedupTable::admit(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest) {
+    const std::uint32_t group = key_group(id.high);
+    const std::uint64_t bits = fingerprint(id);
+    if (!far_.empty()) {
+        const Verdict verdict = find_far(kept_id(group, bits), content, oldest);
+        if (verdict != Verdict::fresh) return verdict;
+    }
+    Segment& segment = segments_[group];
+    const Probe found = probe(segment, bits, content, oldest);
+    if (found.verdict != Verdict::fresh) return found.verdict;
+    return remember(segment, found.free, id, content, time, oldest) ? Verdict::fresh : Verdict::full;
+}
+
+inline bool DedupTable::remember(Segment& segment, Slot* free, const Hash128& id, std::uint64_t content, Timestamp time,
+                                 Timestamp oldest) {
     if (!anchored_) {
         anchor_ = std::max(oldest, saturating_subtract(time, kBeforeFirst));
         anchored_ = true;
     }
-    if (!near(time)) return remember_far(kept_id(group, bits), content, time, oldest);
-
+    const std::uint64_t bits = fingerprint(id);
+    if (!near(time)) return remember_far(kept_id(key_group(id.high), bits), content, time, oldest);
     const std::uint64_t stored = static_cast<std::uint64_t>(time) & (kTimeRange - 1);
     const Slot slot{bits << 16 | stored >> 40, stored << 24 | (content & kContentMask)};
-    const std::uint64_t first_kept = since_anchor(oldest);
-    for (std::size_t bucket = segment.buckets == 0 ? 0 : segment.home(bits); segment.buckets > 0;
-         bucket = segment.after(bucket)) {
-        Slot* slots = &segment.slots[bucket * kBucketSlots];
-        unsigned free = 0;
-        unsigned forgotten = 0;
-        for (unsigned i = 0; i < kBucketSlots; ++i) {
-            const bool is_free = slots[i].fingerprint() == 0;
-            free |= unsigned{is_free} << i;
-            forgotten |= unsigned{!is_free && since_anchor(slots[i]) < first_kept} << i;
-        }
-        if (forgotten != 0) {
-            slots[std::countr_zero(forgotten)] = slot;
-            return true;
-        }
-        if (free == 0) continue;
-        if (segment.held == segment.limit || (options_.max_ids > 0 && size() >= options_.max_ids)) break;
-        slots[std::countr_zero(free)] = slot;
+    if (segment.held < segment.limit && (options_.max_ids == 0 || size() < options_.max_ids)) {
+        *free = slot;
         ++segment.held;
         ++size_;
         return true;
     }
     if (!make_room(oldest)) return false;
-    insert(segment, slot, first_kept);
+    insert(segment, slot, since_anchor(oldest));
     return true;
 }
 
@@ -220,7 +218,7 @@ void DedupTable::restore(const Entry& entry) {
     // The kept bits in the places that `fingerprint` and `key_group` take them from.
     const Hash128 id{0, (entry.id >> 48) << 57 | (entry.id & ((std::uint64_t{1} << 48) - 1)) << 9};
     const Options limited = std::exchange(options_, Options{});
-    CHECK(remember(id, entry.content, entry.time, kBeginningOfTime));
+    CHECK(admit(id, entry.content, entry.time, kBeginningOfTime) == Verdict::fresh);
     options_ = limited;
 }
 

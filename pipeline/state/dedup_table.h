@@ -30,7 +30,12 @@ namespace takt {
 /// is rewritten in order when it is full, with what is forgotten left out. Not thread-safe: one lane owns it.
 class DedupTable {
   public:
-    enum class Verdict : std::uint8_t { fresh, duplicate, conflict };
+    enum class Verdict : std::uint8_t {
+        fresh,
+        duplicate,
+        conflict,
+        full,  ///< fresh, but max_ids ids are remembered already
+    };
 
     struct Options {
         std::uint64_t max_ids = 0;  ///< 0: no limit
@@ -39,7 +44,7 @@ class DedupTable {
     explicit DedupTable(Options options) : options_(options) {}
     DedupTable() : DedupTable(Options{}) {}
 
-    /// Brings the cache lines of this id near. Call it for a batch of rows, then find/remember each.
+    /// Brings the cache lines of this id near. Call it for a batch of rows, then admit each.
     void prefetch(const Hash128& id) const {
         const Segment& segment = segments_[key_group(id.high)];
         if (segment.buckets == 0) return;
@@ -51,9 +56,8 @@ class DedupTable {
     /// are forgotten.
     Verdict find(const Hash128& id, std::uint64_t content, Timestamp oldest) const;
 
-    /// Remembers a fresh id (after find said fresh). False, and nothing changed, when max_ids ids are remembered
-    /// already.
-    bool remember(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest);
+    /// The same, and remembers a fresh id.
+    Verdict admit(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest);
 
     /// Drops forgotten entries of the next two key groups, and gives their memory back; called at each epoch's end with
     /// the new `oldest`, which never goes back.
@@ -98,6 +102,10 @@ class DedupTable {
         std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets ? 0 : bucket + 1; }
         Slot* put(const Slot& slot);
     };
+    struct Probe {
+        Verdict verdict = Verdict::fresh;
+        Slot* free = nullptr;  ///< where a fresh id goes; null: no segment yet
+    };
     struct Far {
         Timestamp time = 0;
         std::uint32_t content = 0;
@@ -124,6 +132,9 @@ class DedupTable {
     bool near(Timestamp time) const {
         return time >= anchor_ && static_cast<std::uint64_t>(time) - static_cast<std::uint64_t>(anchor_) < kTimeRange;
     }
+    Probe probe(const Segment& segment, std::uint64_t fingerprint, std::uint64_t content, Timestamp oldest) const;
+    bool remember(Segment& segment, Slot* free, const Hash128& id, std::uint64_t content, Timestamp time,
+                  Timestamp oldest);
     Verdict find_far(std::uint64_t id, std::uint64_t content, Timestamp oldest) const;
     bool remember_far(std::uint64_t id, std::uint64_t content, Timestamp time, Timestamp oldest);
     bool make_room(Timestamp oldest);

@@ -20,7 +20,7 @@ constexpr Timestamp kNow = 1'780'000'000 * kSecond;
 TEST(DedupTable, TellsRetriesFromConflicts) {
     DedupTable table;
     EXPECT_EQ(table.find(id(1), 7, 0), Verdict::fresh);
-    ASSERT_TRUE(table.remember(id(1), 7, kNow, 0));
+    ASSERT_EQ(table.admit(id(1), 7, kNow, 0), Verdict::fresh);
     EXPECT_EQ(table.find(id(1), 7, 0), Verdict::duplicate);
     EXPECT_EQ(table.find(id(1), 8, 0), Verdict::conflict);
     EXPECT_EQ(table.find(id(1), 7, 0), Verdict::duplicate) << "a conflict leaves what is remembered as it was";
@@ -29,7 +29,7 @@ TEST(DedupTable, TellsRetriesFromConflicts) {
 
 TEST(DedupTable, ForgetsToTheNanosecondWhetherSweptOrNot) {
     DedupTable table;
-    ASSERT_TRUE(table.remember(id(1), 7, kNow, kNow - kDay));
+    ASSERT_EQ(table.admit(id(1), 7, kNow, kNow - kDay), Verdict::fresh);
     EXPECT_EQ(table.find(id(1), 7, kNow), Verdict::duplicate);
     EXPECT_EQ(table.find(id(1), 7, kNow + 1), Verdict::fresh);
     for (std::uint32_t i = 0; i < kKeyGroups; ++i) table.sweep(kNow);
@@ -40,8 +40,8 @@ TEST(DedupTable, ForgetsToTheNanosecondWhetherSweptOrNot) {
 
 TEST(DedupTable, RemembersAForgottenIdAnew) {
     DedupTable table;
-    ASSERT_TRUE(table.remember(id(1), 7, kNow, kNow - kDay));
-    ASSERT_TRUE(table.remember(id(1), 8, kNow + kHour, kNow + 1));
+    ASSERT_EQ(table.admit(id(1), 7, kNow, kNow - kDay), Verdict::fresh);
+    ASSERT_EQ(table.admit(id(1), 8, kNow + kHour, kNow + 1), Verdict::fresh);
     EXPECT_EQ(table.find(id(1), 8, kNow + 1), Verdict::duplicate);
     EXPECT_EQ(table.find(id(1), 7, kNow + 1), Verdict::conflict);
 }
@@ -49,7 +49,8 @@ TEST(DedupTable, RemembersAForgottenIdAnew) {
 TEST(DedupTable, KeepsTimesThatAreYearsApart) {
     DedupTable table;
     const std::vector<Timestamp> times = {kBeginningOfTime, 0, kNow - 900 * kDay, kNow, kNow + 3000 * kDay, kEndOfTime};
-    for (std::size_t i = 0; i < times.size(); ++i) ASSERT_TRUE(table.remember(id(i), i, times[i], kBeginningOfTime));
+    for (std::size_t i = 0; i < times.size(); ++i)
+        ASSERT_EQ(table.admit(id(i), i, times[i], kBeginningOfTime), Verdict::fresh);
     for (std::size_t i = 0; i < times.size(); ++i)
         EXPECT_EQ(table.find(id(i), i, kBeginningOfTime), Verdict::duplicate);
     // The watermark jumps; what is old goes, whatever its distance.
@@ -63,19 +64,20 @@ TEST(DedupTable, KeepsTimesThatAreYearsApart) {
         }
         EXPECT_LE(table.size(), times.size());
     }
-    ASSERT_TRUE(table.remember(id(99), 5, kEndOfTime, kEndOfTime));
+    ASSERT_EQ(table.admit(id(99), 5, kEndOfTime, kEndOfTime), Verdict::fresh);
     EXPECT_EQ(table.find(id(99), 5, kEndOfTime), Verdict::duplicate);
 }
 
 TEST(DedupTable, HoldsNoMoreThanItsLimitAndCountsOnlyWhatIsRemembered) {
     DedupTable table({.max_ids = 1000});
     for (std::uint64_t i = 0; i < 1000; ++i)
-        ASSERT_TRUE(table.remember(id(i), 0, kNow + static_cast<Timestamp>(i), kNow));
-    EXPECT_FALSE(table.remember(id(5000), 0, kNow + kHour, kNow));
+        ASSERT_EQ(table.admit(id(i), 0, kNow + static_cast<Timestamp>(i), kNow), Verdict::fresh);
+    EXPECT_EQ(table.admit(id(5000), 0, kNow + kHour, kNow), Verdict::full);
     EXPECT_EQ(table.find(id(5000), 0, kNow), Verdict::fresh);
     // Ten are forgotten: ten more fit, not one more, without any sweep from outside.
-    for (std::uint64_t i = 0; i < 10; ++i) EXPECT_TRUE(table.remember(id(6000 + i), 0, kNow + kHour, kNow + 10)) << i;
-    EXPECT_FALSE(table.remember(id(7000), 0, kNow + kHour, kNow + 10));
+    for (std::uint64_t i = 0; i < 10; ++i)
+        EXPECT_EQ(table.admit(id(6000 + i), 0, kNow + kHour, kNow + 10), Verdict::fresh) << i;
+    EXPECT_EQ(table.admit(id(7000), 0, kNow + kHour, kNow + 10), Verdict::full);
     EXPECT_EQ(table.size(), 1000u);
 }
 
@@ -101,7 +103,7 @@ void compare_with_model(std::uint64_t seed, std::uint64_t ids, Duration horizon,
         ASSERT_EQ(table.find(id(number), content, oldest), expected) << seed << " " << i;
         const Timestamp time = oldest + static_cast<Duration>(random() % static_cast<std::uint64_t>(horizon + kMinute));
         if (expected == Verdict::fresh && random() % 4 != 0) {
-            ASSERT_TRUE(table.remember(id(number), content, time, oldest));
+            ASSERT_EQ(table.admit(id(number), content, time, oldest), Verdict::fresh);
             model[number] = {content, time};
         }
         if (random() % 16 == 0)
@@ -132,8 +134,8 @@ TEST(DedupTable, ListsTheSameEntriesWhateverTheOrderAndTheSweeps) {
     DedupTable one;
     DedupTable other;
     const auto time_of = [](std::uint64_t i) { return kNow + static_cast<Timestamp>(i * 7919 % 5000) * kSecond; };
-    for (std::uint64_t i = 0; i < 5000; ++i) ASSERT_TRUE(one.remember(id(i), i, time_of(i), kNow));
-    for (std::uint64_t i = 5000; i-- > 0;) ASSERT_TRUE(other.remember(id(i), i, time_of(i), kNow - kDay));
+    for (std::uint64_t i = 0; i < 5000; ++i) ASSERT_EQ(one.admit(id(i), i, time_of(i), kNow), Verdict::fresh);
+    for (std::uint64_t i = 5000; i-- > 0;) ASSERT_EQ(other.admit(id(i), i, time_of(i), kNow - kDay), Verdict::fresh);
     const Timestamp oldest = kNow + 1000 * kSecond;
     for (int i = 0; i < 100; ++i) other.sweep(oldest);
     std::size_t listed = 0;
@@ -148,7 +150,7 @@ TEST(DedupTable, TakesAtMost24BytesAnIdAtEverySizeWhileItGrows) {
     DedupTable table;
     double most = 0;
     for (std::uint64_t i = 0; i < 5'000'000; ++i) {
-        ASSERT_TRUE(table.remember(id(i), i, kNow + static_cast<Timestamp>(i), kNow));
+        ASSERT_EQ(table.admit(id(i), i, kNow + static_cast<Timestamp>(i), kNow), Verdict::fresh);
         const bool checked = i < 200'000 ? i % 50 == 0 : i % 5000 == 0;
         if (i < 10'000 || !checked) continue;
         most = std::max(most, static_cast<double>(table.size_bytes()) / static_cast<double>(i + 1));
@@ -164,7 +166,7 @@ TEST(DedupTable, TakesAtMost24BytesAnIdInSteadyStateAndGivesMemoryBack) {
     for (std::uint64_t i = 0; i < 5 * kHeld; ++i) {
         const Timestamp time = kNow + static_cast<Timestamp>(i) * kMillisecond;
         oldest = std::max(kNow, time - static_cast<Duration>(kHeld) * kMillisecond);
-        ASSERT_TRUE(table.remember(id(i), i, time, oldest));
+        ASSERT_EQ(table.admit(id(i), i, time, oldest), Verdict::fresh);
         if (i % 1000 == 999) table.sweep(oldest);
         if (i % 1000 == 0 && i > 2 * kHeld) {
             ASSERT_LE(table.size_bytes(), 24 * table.size());
