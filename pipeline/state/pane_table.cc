@@ -27,11 +27,11 @@ PaneTable::PaneTable(std::uint32_t block_bytes, Duration lateness)
 }
 
 PaneTable::~PaneTable() {
-    for (std::uint32_t id = 0; id < next_id_; ++id) pane(id).~Pane();
+    for (std::uint32_t id = 0; id < next_id_; ++id) pane(id).free_key();
 }
 
 void PaneTable::upsert(std::span<const Want> wants, std::vector<Pane*>& found, std::vector<std::uint32_t>& made) {
-    // Each row depends on three places in memory, one after the other: slot, pane, key.
+    // Each row depends on two places in memory, one after the other: slot, pane.
     constexpr std::size_t kGroup = 32;
     std::array<std::uint64_t, kGroup> hashes;
     found.resize(wants.size());
@@ -43,7 +43,6 @@ void PaneTable::upsert(std::span<const Want> wants, std::vector<Pane*>& found, s
             __builtin_prefetch(&slots_[home(tag_of(hashes[i]))]);
         }
         for (std::size_t i = 0; i < group.size(); ++i) prefetch_pane(hashes[i]);
-        for (std::size_t i = 0; i < group.size(); ++i) prefetch_key(hashes[i]);
         for (std::size_t i = 0; i < group.size(); ++i) {
             const std::uint64_t before = size_;
             found[first + i] = &upsert(hashes[i], group[i]);
@@ -52,24 +51,21 @@ void PaneTable::upsert(std::span<const Want> wants, std::vector<Pane*>& found, s
     }
 }
 
-const PaneTable::Pane* PaneTable::candidate(std::uint64_t hash) const {
+void PaneTable::prefetch_pane(std::uint64_t hash) const {
     for (std::size_t at = home(tag_of(hash));; at = (at + 1) & mask_) {
         const Slot& slot = slots_[at];
-        if (slot.id_plus_1 == 0) return nullptr;
-        if (slot.tag == tag_of(hash)) return &pane(slot.id_plus_1 - 1);
+        if (slot.id_plus_1 == 0) return;
+        if (slot.tag != tag_of(hash)) continue;
+        const auto* memory = reinterpret_cast<const std::byte*>(&pane(slot.id_plus_1 - 1));
+        for (std::uint32_t offset = 0; offset < stride_; offset += 64) __builtin_prefetch(memory + offset, 1);
+        return;
     }
 }
 
-void PaneTable::prefetch_pane(std::uint64_t hash) const {
-    const Pane* there = candidate(hash);
-    if (there == nullptr) return;
-    const auto* memory = reinterpret_cast<const std::byte*>(there);
-    for (std::uint32_t offset = 0; offset < stride_; offset += 64) __builtin_prefetch(memory + offset, 1);
-}
-
-void PaneTable::prefetch_key(std::uint64_t hash) const {
-    const Pane* there = candidate(hash);
-    if (there != nullptr) __builtin_prefetch(there->key_.get());
+void PaneTable::Pane::set_key(std::string_view key) {
+    key_size_ = static_cast<std::uint32_t>(key.size());
+    if (key_size_ > kInlineKey) key_.far = new char[key.size()];
+    if (!key.empty()) std::memcpy(key_size_ > kInlineKey ? key_.far : key_.bytes, key.data(), key.size());
 }
 
 PaneTable::Pane& PaneTable::upsert(std::uint64_t hash, const Want& want) {
@@ -108,13 +104,11 @@ PaneTable::Pane& PaneTable::make(std::uint64_t hash, const Want& want) {
     fresh.hash_ = hash;
     fresh.start_ = want.window.start;
     fresh.end_ = want.window.end;
-    fresh.key_ = std::make_unique_for_overwrite<char[]>(want.key.size());
-    if (!want.key.empty()) std::memcpy(fresh.key_.get(), want.key.data(), want.key.size());
-    fresh.key_size_ = static_cast<std::uint32_t>(want.key.size());
+    fresh.set_key(want.key);
     fresh.id_ = id;
     fresh.fired_ = fresh.dirty_ = false;
     fresh.live_ = true;
-    key_bytes_ += want.key.size();
+    far_key_bytes_ += fresh.far_key_bytes();
     ++size_;
     insert_slot({tag_of(hash), id + 1});
     due_[want.window.end].push_back(id);
@@ -160,17 +154,16 @@ void PaneTable::remove(Pane& gone) {
         hole = at;
     }
     slots_[hole] = Slot{};
-    key_bytes_ -= gone.key_size_;
-    gone.key_.reset();
-    gone.key_size_ = 0;
+    far_key_bytes_ -= gone.far_key_bytes();
+    gone.free_key();
     gone.live_ = false;
     free_.push_back(gone.id_);
     --size_;
 }
 
 std::uint64_t PaneTable::size_bytes() const {
-    // A key's allocation costs 16 bytes beside its text, a timer entry 4.
-    return slabs_.size() * kPanesPerSlab * stride_ + slots_.size() * sizeof(Slot) + key_bytes_ + size_ * (16 + 4) +
+    // A timer entry costs 4 bytes.
+    return slabs_.size() * kPanesPerSlab * stride_ + slots_.size() * sizeof(Slot) + far_key_bytes_ + size_ * 4 +
            free_.capacity() * sizeof(std::uint32_t);
 }
 

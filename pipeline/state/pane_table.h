@@ -25,7 +25,7 @@ class PaneTable {
     class Pane {
       public:
         Window window() const { return {start_, end_}; }
-        std::string_view key() const { return {key_.get(), key_size_}; }
+        std::string_view key() const { return {key_size_ <= kInlineKey ? key_.bytes : key_.far, key_size_}; }
         /// The caller's memory, zero when the pane is made, aligned to 16.
         std::byte* block() { return reinterpret_cast<std::byte*>(this + 1); }
         const std::byte* block() const { return reinterpret_cast<const std::byte*>(this + 1); }
@@ -34,10 +34,24 @@ class PaneTable {
 
       private:
         friend class PaneTable;
+        /// Most keys fit beside the hash: a probe then needs one line of memory.
+        static constexpr std::uint32_t kInlineKey = 24;
+
+        void set_key(std::string_view key);
+        /// What the key costs beside the pane; the allocator's word is 16 bytes.
+        std::uint64_t far_key_bytes() const { return key_size_ > kInlineKey ? key_size_ + 16 : 0; }
+        void free_key() {
+            if (key_size_ > kInlineKey) delete[] key_.far;
+            key_size_ = 0;
+        }
+
         std::uint64_t hash_ = 0;
         Timestamp start_ = 0;
         Timestamp end_ = 0;
-        std::unique_ptr<char[]> key_;
+        union {
+            char bytes[kInlineKey];
+            char* far;  ///< owned; of longer keys
+        } key_;
         std::uint32_t key_size_ = 0;
         std::uint32_t id_ = 0;
         bool fired_ = false;
@@ -132,10 +146,8 @@ class PaneTable {
     static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
     std::size_t home(std::uint32_t tag) const { return static_cast<std::size_t>(tag) >> home_shift_; }
     Pane& upsert(std::uint64_t hash, const Want& want);
+    /// Brings the first pane near whose slot has the hash's tag.
     void prefetch_pane(std::uint64_t hash) const;
-    void prefetch_key(std::uint64_t hash) const;
-    /// The first pane whose slot has the hash's tag; null where there is none.
-    const Pane* candidate(std::uint64_t hash) const;
     Pane& make(std::uint64_t hash, const Want& want);
     void remove(Pane& gone);
     void grow();
@@ -154,7 +166,7 @@ class PaneTable {
     std::size_t mask_;
     unsigned home_shift_;  ///< 32 - log2(slots)
     std::uint64_t size_ = 0;
-    std::uint64_t key_bytes_ = 0;
+    std::uint64_t far_key_bytes_ = 0;                       ///< of keys that are not in their panes
     std::map<Timestamp, std::vector<std::uint32_t>> due_;   ///< by window end: not fired yet
     std::map<Timestamp, std::vector<std::uint32_t>> kept_;  ///< by window end: fired, within lateness
     std::vector<std::uint32_t> dirty_;
