@@ -122,6 +122,7 @@ PostingSum postings_of(const EngineStatus& status) {
 std::string describe_sink(const EngineStatus& status, const SinkStatus& sink) {
     std::string text = group_digits(sink.accepted) + " accepted";
     if (sink.refused > 0) text += fmt::format(", {} refused", group_digits(sink.refused));
+    if (sink.blocked > 0) text += fmt::format(", {} behind a refused or parked one", group_digits(sink.blocked));
     if (sink.waiting > 0) {
         text += fmt::format(", {} waiting", group_digits(sink.waiting));
         if (sink.waiting_since > 0) {

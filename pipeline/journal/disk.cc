@@ -149,11 +149,18 @@ std::string folder_of(const std::string& path) {
 std::error_code read_file(Disk& disk, const std::string& path, std::size_t limit_bytes, std::string& bytes) {
     std::unique_ptr<File> file;
     if (const std::error_code error = disk.open(path, Disk::Open::existing, file)) return error;
-    bytes.resize(limit_bytes);
-    std::size_t count = 0;
-    const std::error_code error = file->read_at(0, bytes, count);
-    bytes.resize(error ? 0 : count);
-    return error;
+    // Not all files know their size: those of /proc do not.
+    constexpr std::size_t kLeastBytes = 64u << 10;
+    for (bytes.clear(); bytes.size() < limit_bytes;) {
+        const std::size_t before = bytes.size();
+        const std::size_t wanted = std::min(limit_bytes, std::max(kLeastBytes, 2 * before));
+        bytes.resize(wanted);
+        std::size_t count = 0;
+        const std::error_code error = file->read_at(before, std::span<char>(bytes).subspan(before), count);
+        bytes.resize(error ? 0 : before + count);
+        if (error || bytes.size() < wanted) return error;
+    }
+    return {};
 }
 
 }  // namespace takt

@@ -83,13 +83,13 @@ Result<std::optional<DurableText>> read_durable_text(Disk& disk, const std::stri
     return std::optional<DurableText>(std::move(content));
 }
 
-Status write_durable_text(Disk& disk, const std::string& path, const DurableText& content,
+Status write_durable_file(Disk& disk, const std::string& path, std::string_view bytes,
                           std::optional<CrashPoint> written, std::optional<CrashPoint> named) {
     const std::string temporary = path + ".tmp";
     std::unique_ptr<File> file;
     if (const auto error = disk.open(temporary, Disk::Open::empty, file))
         return disk_error("cannot create", temporary, error);
-    if (const auto error = file->write_at(0, content.text())) return disk_error("cannot write", temporary, error);
+    if (const auto error = file->write_at(0, bytes)) return disk_error("cannot write", temporary, error);
     if (written) reach(*written);
     if (const auto error = file->fdatasync()) return sync_error(temporary, error);
     file.reset();
@@ -97,6 +97,11 @@ Status write_durable_text(Disk& disk, const std::string& path, const DurableText
     if (named) reach(*named);
     if (const auto error = disk.sync_directory(folder_of(path))) return sync_error(folder_of(path), error);
     return {};
+}
+
+Status write_durable_text(Disk& disk, const std::string& path, const DurableText& content,
+                          std::optional<CrashPoint> written, std::optional<CrashPoint> named) {
+    return write_durable_file(disk, path, content.text(), written, named);
 }
 
 Error disk_error(std::string_view what, const std::string& path, std::error_code error) {

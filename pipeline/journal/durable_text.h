@@ -30,8 +30,12 @@ struct DurableText {
 /// it cannot be read.
 Result<std::optional<DurableText>> read_durable_text(Disk& disk, const std::string& path, std::string_view kind);
 
-/// Writes it under a temporary name (PATH.tmp), synchronizes, renames, synchronizes the folder: after a crash the file
-/// is as before or as given. E700, E701, F709.
+/// Writes a file under a temporary name (PATH.tmp), synchronizes, renames, synchronizes the folder: after a crash the
+/// file is as before or as given. E700, E701, F709.
+Status write_durable_file(Disk& disk, const std::string& path, std::string_view bytes,
+                          std::optional<CrashPoint> written = {}, std::optional<CrashPoint> named = {});
+
+/// The same with a text.
 Status write_durable_text(Disk& disk, const std::string& path, const DurableText& content,
                           std::optional<CrashPoint> written = {}, std::optional<CrashPoint> named = {});
 

@@ -55,7 +55,15 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
         bytes +=
             160 + said.sink.size() + said.key.size() + said.reference.size() + said.reason.size() + said.owner.size();
     }
-    for (const SinkPosition& position : frame.positions) bytes += 96 + position.sink.size();
+    for (const SinkPosition& position : frame.positions) bytes += 128 + position.sink.size();
+    for (const SinkRoute& route : frame.routes) {
+        bytes += 96 + route.sink.size();
+        for (const std::string& type : route.postings) bytes += 32 + type.size();
+    }
+    for (const SinkTotal& total : frame.totals) {
+        bytes += 160 + total.sink.size();
+        for (const SinkTotal::Amount& amount : total.amounts) bytes += 128 + amount.currency.size();
+    }
     return bytes;
 }
 

@@ -9,6 +9,7 @@
 
 #include "pipeline/base/hash.h"
 #include "pipeline/base/result.h"
+#include "pipeline/plan/delivery.h"
 #include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/outcomes.h"
 #include "pipeline/plan/plan.h"
@@ -28,40 +29,22 @@ struct InputRecord {
     bool operator==(const InputRecord&) const = default;
 };
 
-/// Where a posting is on its way to its effect.
-enum class DeliveryState : std::uint8_t {
-    ready,     ///< durable, not sent
-    sent,      ///< an attempt may be in flight
-    unknown,   ///< no answer, or none that says: to be asked for
-    accepted,  ///< took effect once
-    refused,   ///< will never be taken as it is
-    parked,    ///< waits for a person; later revisions of its pane wait too
-    reversed,  ///< taken back by a later document
-    closed,    ///< by an operator, without effect
-};
-constexpr std::size_t kDeliveryStates = static_cast<std::size_t>(DeliveryState::closed) + 1;
+/// Postings of one sink in one state that are not kept one by one any more.
+struct SinkTotal {
+    struct Amount {
+        std::string currency;
+        int scale = 0;
+        Int128 units = 0;
 
-/// What a sink said of a posting of this frame or an earlier one.
-struct SinkConfirmation {
+        bool operator==(const Amount&) const = default;
+    };
     std::string sink;
-    std::string key;  ///< Posting::key
-    DeliveryState state = DeliveryState::ready;
-    std::uint32_t attempt = 0;  ///< from 1
-    std::string reference;      ///< the other side's document number; empty: none
-    std::string reason;         ///< of refused, parked and unknown
-    std::string owner;          ///< who must act
-    Timestamp time = 0;         ///< by the daemon's clock: for people only
+    DeliveryState state = DeliveryState::accepted;
+    std::uint64_t count = 0;
+    Hash128 postings;  ///< sum of delivery_hash
+    std::vector<Amount> amounts;
 
-    bool operator==(const SinkConfirmation&) const = default;
-};
-
-/// How far a sink's own log had grown, to read back from there after a crash.
-struct SinkPosition {
-    std::string sink;
-    std::optional<Timestamp> created;  ///< of its stream: one that was made anew has another
-    std::uint64_t last_sequence = 0;
-
-    bool operator==(const SinkPosition&) const = default;
+    bool operator==(const SinkTotal&) const = default;
 };
 
 /// What one frame holds.
@@ -70,6 +53,8 @@ struct Frame {
     std::vector<InputRecord> input_records;       ///< by source, then sequence
     std::vector<SinkConfirmation> confirmations;  ///< since the frame before, in the order of their arrival
     std::vector<SinkPosition> positions;
+    std::vector<SinkRoute> routes;  ///< all sinks of the config; in the first frame of a run only
+    std::vector<SinkTotal> totals;  ///< in OUTBOX only
 };
 
 /// The same without a copy of its own: what it names must outlive it.
@@ -78,13 +63,17 @@ struct FrameView {
     std::span<const InputRecord> input_records = {};
     std::span<const SinkConfirmation> confirmations = {};
     std::span<const SinkPosition> positions = {};
+    std::span<const SinkRoute> routes = {};
+    std::span<const SinkTotal> totals = {};
 
     explicit FrameView(const EpochResult& epoch) : result(epoch) {}
     FrameView(const Frame& frame)  // NOLINT(google-explicit-constructor): a frame is what its view shows
         : result(frame.result),
           input_records(frame.input_records),
           confirmations(frame.confirmations),
-          positions(frame.positions) {}
+          positions(frame.positions),
+          routes(frame.routes),
+          totals(frame.totals) {}
 };
 
 /// What the frames of one run of the daemon have in common.

@@ -256,6 +256,21 @@ FrameSection counters_section(const FrameContext& context, const EpochResult& re
                                                 narrow(result.pane_outcomes.size())));
 }
 
+Offset<wire::SinkTotal> sink_total(FlatBufferBuilder& builder, const SinkTotal& total) {
+    std::vector<Offset<wire::SinkAmount>> amounts;
+    for (const SinkTotal::Amount& amount : total.amounts) {
+        CHECK(amount.scale >= 0 && amount.scale <= kMaxDecimalScale);
+        const wire::Units128 sum = units(amount.units);
+        const Text currency = text(builder, amount.currency);
+        amounts.push_back(wire::CreateSinkAmount(builder, currency, static_cast<std::uint8_t>(amount.scale), &sum));
+    }
+    const Text sink = required(builder, total.sink);
+    const auto all_amounts = vector(builder, amounts);
+    const wire::Hash128 postings(total.postings.low, total.postings.high);
+    return wire::CreateSinkTotal(builder, sink, static_cast<wire::DeliveryState>(total.state), total.count, &postings,
+                                 all_amounts);
+}
+
 FrameSection sink_confirmations_section(const FrameView& frame) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::SinkConfirmation>> confirmations;
@@ -272,13 +287,25 @@ FrameSection sink_confirmations_section(const FrameView& frame) {
     std::vector<Offset<wire::SinkPosition>> positions;
     for (const SinkPosition& position : frame.positions) {
         const Text sink = required(builder, position.sink);
-        positions.push_back(
-            wire::CreateSinkPosition(builder, sink, optional_time(position.created), position.last_sequence));
+        positions.push_back(wire::CreateSinkPosition(builder, sink, optional_time(position.created),
+                                                     position.last_sequence, position.settled));
     }
+    std::vector<Offset<wire::SinkRoute>> routes;
+    for (const SinkRoute& route : frame.routes) {
+        std::vector<Text> types;
+        for (const std::string& type : route.postings) types.push_back(required(builder, type));
+        const Text sink = required(builder, route.sink);
+        routes.push_back(wire::CreateSinkRoute(builder, sink, vector(builder, types)));
+    }
+    std::vector<Offset<wire::SinkTotal>> totals;
+    for (const SinkTotal& total : frame.totals) totals.push_back(sink_total(builder, total));
     const auto all_confirmations = vector(builder, confirmations);
     const auto all_positions = vector(builder, positions);
-    return finished(builder, wire::SectionKind::sink_confirmations,
-                    wire::CreateSinkConfirmationsSection(builder, all_confirmations, all_positions));
+    const auto all_routes = vector(builder, routes);
+    const auto all_totals = vector(builder, totals);
+    return finished(
+        builder, wire::SectionKind::sink_confirmations,
+        wire::CreateSinkConfirmationsSection(builder, all_confirmations, all_positions, all_routes, all_totals));
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------
@@ -521,10 +548,31 @@ Wrong read(const wire::SinkConfirmationsSection& from, Reader& reader, StoredFra
                                               reader.text(said->owner()), said->time()});
     });
     reader.each(from.positions(), [&](const wire::SinkPosition* position) {
-        stored.frame.positions.push_back(
-            {reader.text(position->sink()), time_of(position->created()), position->last_sequence()});
+        stored.frame.positions.push_back({reader.text(position->sink()), time_of(position->created()),
+                                          position->last_sequence(), position->settled()});
     });
-    return wrong;
+    reader.each(from.routes(), [&](const wire::SinkRoute* route) {
+        SinkRoute& read = stored.frame.routes.emplace_back();
+        read.sink = reader.text(route->sink());
+        reader.each(route->postings(),
+                    [&](const flatbuffers::String* type) { read.postings.push_back(reader.text(type)); });
+    });
+    reader.each(from.totals(), [&](const wire::SinkTotal* total) {
+        if (total->state() > wire::DeliveryState::MAX) wrong = "has a delivery state of an unknown kind";
+        SinkTotal& read = stored.frame.totals.emplace_back();
+        read.sink = reader.text(total->sink());
+        read.state = static_cast<DeliveryState>(total->state());
+        read.count = total->count();
+        const wire::Hash128 postings = copy_of(total->postings());
+        read.postings = {postings.low(), postings.high()};
+        reader.each(total->amounts(), [&](const wire::SinkAmount* amount) {
+            if (amount->scale() > kMaxDecimalScale)
+                wrong = "has a sum with more digits after the point than there can be";
+            read.amounts.push_back({reader.text(amount->currency()), amount->scale(), value_of(amount->units())});
+        });
+    });
+});
+return wrong;
 }
 
 template <typename Table>
@@ -553,7 +601,8 @@ std::vector<FrameSection> encode_sections(const FrameContext& context, const Fra
     if (!result.postings.empty()) sections.push_back(postings_section(result.postings));
     if (!result.dead_letters.empty()) sections.push_back(dead_letters_section(result.dead_letters));
     sections.push_back(counters_section(context, result));
-    if (!frame.confirmations.empty() || !frame.positions.empty()) sections.push_back(sink_confirmations_section(frame));
+    if (!frame.confirmations.empty() || !frame.positions.empty() || !frame.routes.empty() || !frame.totals.empty())
+        sections.push_back(sink_confirmations_section(frame));
     return sections;
 }
 

@@ -24,10 +24,38 @@ Result<JournalSegment> parse_first(const std::string& path, const DurableText& t
     return first;
 }
 
+/// Ascending.
+std::vector<std::uint64_t> segment_numbers(const std::vector<std::string>& names) {
+    std::vector<std::uint64_t> numbers;
+    for (const std::string& name : names) {
+        if (const auto number = segment_number(name)) numbers.push_back(*number);
+    }
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+}
+
+/// The segments from the first one that counts on. Of those behind it only the numbers are known yet.
+Result<std::vector<JournalSegment>> segments_from(const JournalSegment& first,
+                                                  const std::vector<std::uint64_t>& numbers,
+                                                  const std::string& folder) {
+    std::vector<JournalSegment> segments;
+    std::uint64_t expected = first.number;
+    for (const std::uint64_t number : numbers) {
+        if (number < first.number) continue;
+        if (number != expected) break;
+        segments.push_back({expected++, 0, {}});
+    }
+    if (segments.empty() || numbers.back() >= expected) {
+        return Error{"F707", fmt::format("the journal has a gap: {}/{} is missing", folder, segment_name(expected))};
+    }
+    segments.front() = first;
+    return segments;
+}
+
 }  // namespace
 
 JournalReader::JournalReader(Disk& disk, std::string folder, std::vector<JournalSegment> segments,
-                             std::uint64_t from_epoch, std::uint64_t last_epoch)
+                             std::uint64_t from_epoch, std::optional<std::uint64_t> last_epoch)
     : disk_(&disk),
       folder_(std::move(folder)),
       segments_(std::move(segments)),
@@ -36,13 +64,15 @@ JournalReader::JournalReader(Disk& disk, std::string folder, std::vector<Journal
       place_{segments_.front().first_epoch, segments_.front().previous, 0} {}
 
 Result<std::optional<StoredFrame>> JournalReader::next() {
-    while (place_.epoch <= last_epoch_) {
+    while (!last_epoch_ || place_.epoch <= *last_epoch_) {
         if (!segment_) {
-            if (next_segment_ == segments_.size())
+            if (next_segment_ == segments_.size()) {
+                if (!last_epoch_) break;
                 return Error{"F707", fmt::format("the journal has no frame of epoch {} any more", place_.epoch)};
-            // None of these frames can be torn: all are durable.
+            }
             const std::string path = folder_ + "/" + segment_name(segments_[next_segment_++].number);
-            auto segment = SegmentReader::open(*disk_, path, false);
+            // Frames up to a known last one cannot be torn: all are durable.
+            auto segment = SegmentReader::open(*disk_, path, !last_epoch_ && next_segment_ == segments_.size());
             if (!segment) return segment.error();
             segment_ = std::move(*segment);
         }
@@ -60,6 +90,21 @@ Result<std::optional<StoredFrame>> JournalReader::next() {
     return std::optional<StoredFrame>();
 }
 
+Result<std::optional<JournalReader>> Journal::look(Disk& disk, const std::string& folder) {
+    const std::string first_path = folder + "/FIRST";
+    const auto text = read_durable_text(disk, first_path, kFirstKind);
+    if (!text) return text.error();
+    if (!*text) return std::optional<JournalReader>();
+    const auto first = parse_first(first_path, **text);
+    if (!first) return first.error();
+    std::vector<std::string> names;
+    if (const auto error = disk.list(folder, names)) return disk_error("cannot list", folder, error);
+    auto segments = segments_from(*first, segment_numbers(names), folder);
+    if (!segments) return segments.error();
+    return std::optional<JournalReader>(
+        JournalReader(disk, folder, std::move(*segments), first->first_epoch, std::nullopt));
+}
+
 Journal::Journal(Disk& disk, std::string folder, FrameContext context, const Options& options)
     : disk_(disk), folder_(std::move(folder)), context_(std::move(context)), options_(options) {
     CHECK(options_.segment_bytes > 0 && options_.segment_bytes % kSectorBytes == 0);
@@ -73,14 +118,12 @@ Result<std::unique_ptr<Journal>> Journal::open(Disk& disk, std::string folder, F
         return disk_error("cannot list", journal->folder_, error);
     // A name that only this machine's memory knows may not be built on.
     if (const auto error = disk.sync_directory(journal->folder_)) return sync_error(journal->folder_, error);
-    std::vector<std::uint64_t> numbers;
+    const std::vector<std::uint64_t> numbers = segment_numbers(names);
     for (const std::string& name : names) {
-        if (const auto number = segment_number(name)) numbers.push_back(*number);
         if (!name.ends_with(kTemporary)) continue;
         const std::string path = journal->folder_ + "/" + name;
         if (const auto error = disk.unlink(path)) return disk_error("cannot remove", path, error);
     }
-    std::sort(numbers.begin(), numbers.end());
 
     const std::string first_path = journal->folder_ + "/FIRST";
     const auto text = read_durable_text(disk, first_path, kFirstKind);
@@ -93,18 +136,12 @@ Result<std::unique_ptr<Journal>> Journal::open(Disk& disk, std::string folder, F
     }
     const auto first = parse_first(first_path, **text);
     if (!first) return first.error();
+    auto segments = segments_from(*first, numbers, journal->folder_);
+    if (!segments) return segments.error();
+    journal->segments_ = std::move(*segments);
     std::vector<std::uint64_t> dropped;
-    std::uint64_t expected = first->number;
-    for (const std::uint64_t number : numbers) {
-        if (number < first->number) {
-            dropped.push_back(number);
-            continue;
-        }
-        if (number != expected) break;
-        journal->segments_.push_back({expected++, 0, {}});
-    }
-    if (journal->segments_.empty() || numbers.back() >= expected)
-        return Error{"F707", fmt::format("the journal has a gap: {} is missing", journal->path_of(expected))};
+    std::copy_if(numbers.begin(), numbers.end(), std::back_inserter(dropped),
+                 [&](std::uint64_t number) { return number < first->number; });
     journal->place_ = {first->first_epoch, first->previous, 0};
     if (Status status = journal->scan(); !status) return status.error();
     if (Status status = journal->remove(dropped); !status) return status.error();
@@ -288,10 +325,20 @@ Status Journal::append(const FrameView& frame) {
     return {};
 }
 
-Status Journal::drop_before(std::uint64_t epoch) {
-    if (lost_) return *lost_;
+std::size_t Journal::segments_before(std::uint64_t epoch) const {
     std::size_t count = 0;
     while (count + 1 < segments_.size() && segments_[count + 1].first_epoch <= epoch) ++count;
+    return count;
+}
+
+std::uint64_t Journal::last_dropped_before(std::uint64_t epoch) const {
+    const std::size_t count = segments_before(epoch);
+    return count == 0 ? 0 : segments_[count].first_epoch - 1;
+}
+
+Status Journal::drop_before(std::uint64_t epoch) {
+    if (lost_) return *lost_;
+    const std::size_t count = segments_before(epoch);
     if (count == 0) return {};
     // What FIRST does not name any more may go; in the other order a crash could leave a journal without its beginning.
     if (Status status = write_first(segments_[count]); !status) return status;

@@ -31,14 +31,14 @@ class JournalReader {
   private:
     friend class Journal;
     JournalReader(Disk& disk, std::string folder, std::vector<JournalSegment> segments, std::uint64_t from_epoch,
-                  std::uint64_t last_epoch);
+                  std::optional<std::uint64_t> last_epoch);
 
     Disk* disk_;
     std::string folder_;
     std::vector<JournalSegment> segments_;
     std::size_t next_segment_ = 0;
     std::uint64_t from_epoch_;
-    std::uint64_t last_epoch_;
+    std::optional<std::uint64_t> last_epoch_;  ///< nothing: where the chain ends
     ChainPlace place_;
     std::optional<SegmentReader> segment_;
 };
@@ -67,6 +67,10 @@ class Journal {
     static Result<std::unique_ptr<Journal>> open(Disk& disk, std::string folder, FrameContext context) {
         return open(disk, std::move(folder), std::move(context), Options{});
     }
+    /// All frames of a journal that another process may own; nothing is changed, and nothing found is known to be
+    /// durable. Nothing where no journal was begun yet. F704, F705, F707, E700. Frames that are written or removed
+    /// meanwhile may be missing or seem damaged: try again.
+    static Result<std::optional<JournalReader>> look(Disk& disk, const std::string& folder);
     Journal(const Journal&) = delete;
     Journal& operator=(const Journal&) = delete;
 
@@ -91,6 +95,8 @@ class Journal {
     /// the same for another reason. F710: it is too large. F709: see Options::on_lost.
     Status append(const FrameView& frame);
 
+    /// Of the last frame that drop_before would remove; 0: none.
+    std::uint64_t last_dropped_before(std::uint64_t epoch) const;
     /// Removes segments all of whose frames are older than this epoch, never the last segment. E700, E701: not all
     /// could be removed; they will be by the next `open`. F709.
     Status drop_before(std::uint64_t epoch);
@@ -98,6 +104,7 @@ class Journal {
   private:
     Journal(Disk& disk, std::string folder, FrameContext context, const Options& options);
 
+    std::size_t segments_before(std::uint64_t epoch) const;
     Status begin(bool has_segment);
     Status scan();
     Status open_last(std::uint64_t torn_at);

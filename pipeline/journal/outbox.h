@@ -24,7 +24,7 @@ namespace takt {
 /// Postings of one sink in one state: how many, what they sum up to, and which.
 struct OutboxTotal {
     std::uint64_t count = 0;
-    /// Posting::amount by currency and amount_scale; only of postings that have an amount.
+    /// Sums of Posting::amount by currency and amount_scale; one that is 0 is left out.
     std::map<std::pair<std::string, int>, Int128> amounts;
     Hash128 postings;  ///< multiset hash: sum of delivery_hash
 
@@ -53,6 +53,50 @@ struct SinkOutbox {
 
     const OutboxTotal& total(DeliveryState state) const { return totals[static_cast<std::size_t>(state)]; }
 };
+
+/// Follows the frames of a journal in their order.
+class Outbox {
+  public:
+    Outbox() = default;
+    Outbox(Outbox&&) = default;
+    Outbox& operator=(Outbox&&) = default;
+
+    /// The next frame; one that is in it already changes nothing.
+    void add(const StoredFrame& frame);
+    /// Of the last frame that is in it; 0: none.
+    std::uint64_t epoch() const { return epoch_; }
+    const std::vector<SinkOutbox>& sinks() const { return sinks_; }
+    /// Null: no frame names it.
+    const SinkOutbox* find(const std::string& sink) const;
+
+    /// Everything that is in it, as one frame: the content of OUTBOX, for the frames that the journal removes. `load`
+    /// gives it back; an empty one where there is no such file.
+    Frame as_frame() const;
+    Status save(Disk& disk, const std::string& path, FrameContext context) const;
+    static Result<Outbox> load(Disk& disk, const std::string& path);
+
+  private:
+    struct Place {
+        bool held = false;  ///< else waiting
+        std::list<SinkOutbox::Entry>::iterator entry;
+    };
+    using Places = std::unordered_map<std::string, Place>;  ///< by key, of the postings that are not accepted
+
+    void name_sinks(const std::vector<SinkRoute>& routes, std::uint64_t epoch);
+    std::size_t sink_at(const std::string& name);
+    void put(std::size_t sink, std::shared_ptr<const Posting> posting, SinkConfirmation said);
+    void confirm(const SinkConfirmation& said);
+    void settle(const SinkPosition& position);
+
+    std::uint64_t epoch_ = 0;
+    std::vector<SourceCut> cuts_;                  ///< of that frame
+    std::vector<std::string> sources_;             ///< and its sources
+    std::vector<SinkOutbox> sinks_;                ///< in the order in which they were named first
+    std::vector<std::unique_ptr<Places>> places_;  ///< of each sink
+};
+
+/// Where the outbox of removed frames lies in a state directory.
+std::string outbox_path(const std::string& state_directory);
 
 /// The outbox of a state directory. The directory may be in use: then it is as of some durable frame. An empty journal
 /// has no sinks. F704, F706, F707, F708: the journal is damaged or of a later version. E700.

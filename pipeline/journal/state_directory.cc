@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <random>
+
 #include "pipeline/journal/durable_text.h"
 
 namespace takt {
@@ -62,7 +64,10 @@ StateOwner this_process() {
     std::string boot;
     (void)read_file(real_disk(), "/proc/sys/kernel/random/boot_id", 64, boot);
     boot.erase(boot.find_last_not_of('\n') + 1);
-    return {::getpid(), boot};
+    std::random_device chance;
+    std::string seed;
+    for (int i = 0; i < 8; ++i) seed += std::to_string(chance()) + ' ';
+    return {::getpid(), boot, to_hex(hash128(fmt::format("{}{} {}", seed, boot, ::getpid())))};
 }
 
 Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path, const StateIdentity& identity,
@@ -87,6 +92,7 @@ Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path,
     if (*found) {
         if (Status same = same_identity(path, **found, identity); !same) return same.error();
     }
+    state.name_ = *found ? (*found)->find("name").value_or("") : owner.name;
     std::vector<std::string> journal;
     if (!*found && !disk.list(state.journal_folder(), journal) && !journal.empty())
         return Error{"F705", fmt::format("{} is lost, and there is a journal", identity_path)};
@@ -114,8 +120,9 @@ Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path,
         return disk_error("cannot make the folder", state.journal_folder(), error);
     if (const auto error = disk.sync_directory(path)) return sync_error(path, error);
     if (!*found) {
-        if (Status status = write_durable_text(disk, identity_path, identity_text(identity)); !status)
-            return status.error();
+        DurableText made = identity_text(identity);
+        made.values.emplace_back("name", state.name_);
+        if (Status status = write_durable_text(disk, identity_path, made); !status) return status.error();
         reach(CrashPoint::identity_durable);
     }
     return state;

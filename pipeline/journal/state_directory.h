@@ -20,7 +20,8 @@ struct StateIdentity {
 /// Who holds a state directory, for whoever is refused.
 struct StateOwner {
     std::int64_t process = 0;
-    std::string boot;  ///< the machine's boot id
+    std::string boot;       ///< the machine's boot id
+    std::string name = {};  ///< what nobody else is called; a directory that it makes has it for its own name
 };
 StateOwner this_process();
 
@@ -39,6 +40,8 @@ class StateDirectory {
 
     /// Counts the opens, from 1; also those that failed afterwards. Rises for good.
     std::uint64_t incarnation() const { return incarnation_; }
+    /// Unlike any other directory's, and the same for its whole life; see RunIdentity.
+    const std::string& name() const { return name_; }
     const std::string& path() const { return path_; }
     /// An existing folder.
     std::string journal_folder() const { return path_ + "/journal"; }
@@ -47,6 +50,7 @@ class StateDirectory {
     StateDirectory() = default;
 
     std::string path_;
+    std::string name_;
     std::unique_ptr<File> lock_;
     std::uint64_t incarnation_ = 0;
 };

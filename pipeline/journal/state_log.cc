@@ -15,13 +15,16 @@ Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& 
     Result<SnapshotStore> snapshots = SnapshotStore::open(disk, path + "/snapshots", options.snapshots);
     if (!snapshots) return snapshots.error();
     FrameContext context = frame_context(plan, directory->incarnation(), options.engine_version, options.tzdb_version);
-    std::vector<std::string> sources = context.sources;
     Result<std::unique_ptr<Journal>> journal =
-        Journal::open(disk, directory->journal_folder(), std::move(context), options.journal);
+        Journal::open(disk, directory->journal_folder(), context, options.journal);
     if (!journal) return journal.error();
     SnapshotStore::Origin origin{directory->incarnation(), options.engine_version, plan.config_hash};
-    return std::unique_ptr<StateLog>(new StateLog(std::move(directory).value(), std::move(journal).value(),
-                                                  std::move(snapshots).value(), std::move(origin), std::move(sources)));
+    std::vector<SinkRoute> routes;
+    for (const SinkPlan& sink : plan.sinks)
+        routes.push_back({sink.name, sink.all_postings ? std::vector<std::string>() : sink.postings});
+    return std::unique_ptr<StateLog>(new StateLog(disk, std::move(directory).value(), std::move(journal).value(),
+                                                  std::move(snapshots).value(), std::move(origin), std::move(context),
+                                                  std::move(routes)));
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,
@@ -34,10 +37,11 @@ Status StateLog::check_origin(const std::string& what, const std::string& engine
         return Error{"F722", fmt::format("{} of {} was written by takt {}, this is {}", what, directory_.path(),
                                          engine_version, origin_.engine_version)};
     }
-    if (sources != sources_) {
-        return Error{"C632", fmt::format("{} of {} was written with the sources {}, and this config has {}: their "
-                                         "names and their order are a part of the state",
-                                         what, directory_.path(), fmt::join(sources, ", "), fmt::join(sources_, ", "))};
+    if (sources != context_.sources) {
+        return Error{"C632",
+                     fmt::format("{} of {} was written with the sources {}, and this config has {}: their "
+                                 "names and their order are a part of the state",
+                                 what, directory_.path(), fmt::join(sources, ", "), fmt::join(context_.sources, ", "))};
     }
     return {};
 }
@@ -65,28 +69,96 @@ Result<EpochLog::Past> StateLog::recover() {
                                          "stands between or before them",
                                          directory_.path(), journal_->first_epoch(), journal_->last_epoch())};
     }
+    Result<Outbox> removed = Outbox::load(disk_, outbox_path(directory_.path()));
+    Result<Outbox> outbox = Outbox::load(disk_, outbox_path(directory_.path()));
+    if (!removed || !outbox) return (removed ? outbox : removed).error();
+    if (outbox->epoch() + 1 < journal_->first_epoch()) {
+        return Error{"F707", fmt::format("{} ends with epoch {}, and the journal begins with epoch {}",
+                                         outbox_path(directory_.path()), outbox->epoch(), journal_->first_epoch())};
+    }
+    removed_ = std::move(*removed);
     Result<JournalReader> reader = journal_->read(journal_->first_epoch());
     if (!reader) return reader.error();
     while (true) {
         Result<std::optional<StoredFrame>> frame = reader->next();
         if (!frame) return frame.error();
-        if (!*frame) return past;
+        if (!*frame) break;
         StoredFrame& stored = **frame;
         if (Status fits = check_origin("the journal", stored.engine_version, stored.config_hash, stored.sources); !fits)
             return fits.error();
+        outbox->add(stored);
         past.epochs.push_back(std::move(stored.frame.result));
+    }
+    past.run = {directory_.name(), directory_.incarnation()};
+    recall_sinks(*outbox, past);
+    return past;
+}
+
+void StateLog::recall_sinks(const Outbox& outbox, Past& past) const {
+    for (const SinkRoute& route : routes_) {
+        SinkPast& sink = past.sinks.emplace_back();
+        sink.until = journal_->last_epoch();
+        sink.position.sink = route.sink;
+        sink.position.settled = sink.until;
+        const SinkOutbox* known = outbox.find(route.sink);
+        if (known == nullptr) {
+            if (sink.until == 0) continue;
+            log(LogLevel::warning, "a sink is new to this state: it gets what is made from now on",
+                {{"sink", route.sink}, {"after_epoch", std::to_string(sink.until)}});
+            continue;
+        }
+        sink.position = known->position;
+        for (const SinkOutbox::Entry& entry : known->waiting) {
+            sink.waiting.emplace(entry.posting->key, entry.last.attempt);
+            if (past.epochs.empty() || entry.posting->epoch < past.epochs.front().epoch)
+                sink.undelivered.push_back(*entry.posting);
+        }
+        for (const SinkOutbox::Entry& entry : known->held) sink.held.push_back(entry.last);
+    }
+    for (const SinkOutbox& known : outbox.sinks()) {
+        const bool gone = std::none_of(routes_.begin(), routes_.end(),
+                                       [&](const SinkRoute& route) { return route.sink == known.sink; });
+        if (!gone || known.waiting.empty()) continue;
+        log(LogLevel::warning, "a sink that the config does not name any more has not got everything",
+            {{"sink", known.sink}, {"postings", std::to_string(known.waiting.size())}});
     }
 }
 
-Status StateLog::append(const EpochResult& epoch) {
+Status StateLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
     std::lock_guard lock(mutex_);
-    return journal_->append(FrameView(epoch));
+    FrameView frame(epoch);
+    frame.confirmations = answers.confirmations;
+    frame.positions = answers.positions;
+    if (!named_) frame.routes = routes_;
+    Status appended = journal_->append(frame);
+    named_ = named_ || appended.ok();
+    return appended;
 }
 
 Status StateLog::snapshot(const EngineState& state, std::uint64_t delivered) {
     if (Status written = snapshots_.write(state, origin_); !written) return written;
+    return remove_before(std::min(delivered, snapshots_.oldest()) + 1);
+}
+
+/// Removes what it can of the journal. What sinks have said of it goes to OUTBOX first.
+Status StateLog::remove_before(std::uint64_t epoch) {
+    std::uint64_t last = 0;
+    Result<JournalReader> reader = [&] {
+        std::lock_guard lock(mutex_);
+        last = journal_->last_dropped_before(epoch);
+        return journal_->read(journal_->first_epoch());
+    }();
+    if (last == 0) return {};
+    if (!reader) return reader.error();
+    while (removed_.epoch() < last) {
+        Result<std::optional<StoredFrame>> frame = reader->next();
+        if (!frame) return frame.error();
+        CHECK(*frame);
+        removed_.add(**frame);
+    }
+    if (Status saved = removed_.save(disk_, outbox_path(directory_.path()), context_); !saved) return saved;
     std::lock_guard lock(mutex_);
-    return journal_->drop_before(std::min(delivered, snapshots_.oldest()) + 1);
+    return journal_->drop_before(epoch);
 }
 
 }  // namespace takt

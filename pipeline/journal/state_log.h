@@ -1,11 +1,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "pipeline/base/thread.h"
 #include "pipeline/journal/disk.h"
 #include "pipeline/journal/journal.h"
+#include "pipeline/journal/outbox.h"
 #include "pipeline/journal/snapshot_store.h"
 #include "pipeline/journal/state_directory.h"
 #include "pipeline/plan/epoch_log.h"
@@ -33,28 +34,36 @@ class StateLog final : public EpochLog {
     /// snapshot can be used, and the journal does not reach back to the first epoch. F722: it was written by another
     /// version of takt. Errors of Journal::read.
     Result<Past> recover() override;
-    Status append(const EpochResult& epoch) override;
+    Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
 
     std::uint64_t incarnation() const { return directory_.incarnation(); }
 
   private:
-    StateLog(StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
-             SnapshotStore::Origin origin, std::vector<std::string> sources)
+    StateLog(Disk& disk, StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
+             SnapshotStore::Origin origin, FrameContext context, std::vector<SinkRoute> routes)
         : directory_(std::move(directory)),
           journal_(std::move(journal)),
           snapshots_(std::move(snapshots)),
           origin_(std::move(origin)),
-          sources_(std::move(sources)) {}
+          context_(std::move(context)),
+          routes_(std::move(routes)),
+          disk_(disk) {}
     Status check_origin(const std::string& what, const std::string& engine_version, const std::string& config_hash,
                         const std::vector<std::string>& sources) const;
+    void recall_sinks(const Outbox& outbox, Past& past) const;
+    Status remove_before(std::uint64_t epoch);
 
     StateDirectory directory_;
-    std::mutex mutex_;  ///< of the journal: `append` and `snapshot` may run at once
+    Mutex mutex_;  ///< of the journal: `append` and `snapshot` may run at once
     std::unique_ptr<Journal> journal_;
     SnapshotStore snapshots_;
-    SnapshotStore::Origin origin_;      ///< of this run
-    std::vector<std::string> sources_;  ///< the plan's, by index: cuts are in their order
+    SnapshotStore::Origin origin_;  ///< of this run
+    FrameContext context_;
+    std::vector<SinkRoute> routes_;  ///< of the plan's sinks, by index
+    bool named_ = false;             ///< a frame of this run has them
+    Outbox removed_;                 ///< of the frames that are not in the journal any more; the snapshots' thread's
+    Disk& disk_;
 };
 
 }  // namespace takt

@@ -46,7 +46,10 @@ struct SinkStatus {
     std::string description;
     std::uint64_t accepted = 0;
     std::uint64_t refused = 0;
-    std::uint64_t waiting = 0;  ///< postings that were made and have no answer yet
+    std::uint64_t waiting = 0;     ///< postings that were made and have no answer yet
+    std::uint64_t held = 0;        ///< refused or parked, since the state was begun: they wait for a person
+    std::uint64_t blocked = 0;     ///< of them, those that correct one that is held, and were not sent
+    std::uint64_t sent_again = 0;  ///< made before this start, and sent because no answer was known
     std::uint64_t dead_letters = 0;
     std::uint64_t retries = 0;
     Timestamp waiting_since = 0;  ///< monotonic: when the oldest of them was made; 0: none

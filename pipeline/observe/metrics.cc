@@ -143,6 +143,14 @@ void add_edges(Exposition& out, const EngineStatus& status) {
     }
     out.family("takt_sink_waiting", "Postings without an answer yet.", kGauge);
     for (const SinkStatus& sink : status.sinks) out.gauge(sink.waiting, {{"sink", sink.name}});
+    out.family("takt_sink_held", "Postings refused or parked, which wait for a person.", kGauge);
+    for (const SinkStatus& sink : status.sinks) out.gauge(sink.held, {{"sink", sink.name}});
+    out.family("takt_sink_blocked", "Of them, those not sent because an earlier revision of their pane is held.",
+               kGauge);
+    for (const SinkStatus& sink : status.sinks) out.gauge(sink.blocked, {{"sink", sink.name}});
+    out.family("takt_sink_sent_again_total", "Postings of an earlier run that were sent, no answer being known.",
+               kCounter);
+    for (const SinkStatus& sink : status.sinks) out.counter(sink.sent_again, {{"sink", sink.name}});
     out.family("takt_sink_retries_total", "Deliveries that failed or were left unknown and were repeated.", kCounter);
     for (const SinkStatus& sink : status.sinks) out.counter(sink.retries, {{"sink", sink.name}});
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/plan/delivery.h"
 #include "pipeline/plan/engine_state.h"
 #include "pipeline/plan/epoch_result.h"
 
@@ -22,16 +23,19 @@ class EpochLog {
         /// Every durable epoch that a sink may not have got, and all after `state`; ascending, without gap. Those up to
         /// state->epoch were made before it: they are released again, not made again.
         std::vector<EpochResult> epochs;
+        std::vector<SinkPast> sinks = {};  ///< of Plan::sinks, by index; empty: nothing is known of any
+        RunIdentity run = {};
     };
 
     virtual ~EpochLog() = default;
 
     virtual Result<Past> recover() = 0;
-    /// Returns when the epoch survives a power cut. E701: there is no room, nothing was written, try again later. Other
-    /// errors are final.
-    virtual Status append(const EpochResult& epoch) = 0;
+    /// Returns when the epoch survives a power cut, with what sinks have said since the one before. E701: there is no
+    /// room, nothing was written, try again later. Other errors are final.
+    virtual Status append(const EpochResult& epoch, const SinkAnswers& answers) = 0;
     /// Keeps the state; then forgets what no start needs any more: epochs up to `delivered` that older snapshots do not
-    /// need either. An error leaves everything as it was.
+    /// need either. `delivered` is what `append` was told: no sink waits for more of it. An error leaves everything as
+    /// it was.
     virtual Status snapshot(const EngineState& state, std::uint64_t delivered) = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/plan/delivery.h"
 #include "pipeline/plan/posting.h"
 
 namespace takt {
@@ -17,6 +18,7 @@ class Sink {
         accepted,  ///< took effect exactly once; `reference` is the other side's document number where it has one
         refused,   ///< will never be taken as it is; `reason` says why
         unknown,   ///< may or may not have taken effect: send again with the same key
+        parked,    ///< a person must decide; `reason` says what. Not sent again
     };
     struct Delivery {
         State state = State::unknown;
@@ -30,7 +32,18 @@ class Sink {
         std::uint64_t count = 0;
     };
 
+    /// What a pipeline that keeps its state knows of this sink when it starts.
+    struct Past {
+        RunIdentity run;
+        SinkPosition confirmed;    ///< of the sink's own log: `position` after all that is known to be accepted
+        bool unconfirmed = false;  ///< postings may have been sent after that: read back what they became
+    };
+
     virtual ~Sink() = default;
+
+    /// Before `open`; not called where the pipeline keeps no state. From `open` on a sink that can tell one run from
+    /// another refuses what an older one still sends.
+    virtual void resume(const Past& past) { (void)past; }
 
     /// Connects, and creates what is missing. E errors are retried by the engine.
     virtual Status open() = 0;
@@ -49,6 +62,10 @@ class Sink {
     /// Everything delivered is durable or visible when this returns. Called at the end of bounded input and on
     /// shutdown.
     virtual Status finish() = 0;
+
+    /// How far the sink's own log has grown with what was accepted; of a sink without one the default. `sink` and
+    /// `settled` are left out.
+    virtual SinkPosition position() const { return {}; }
 
     virtual std::string describe() const = 0;
 };

@@ -200,6 +200,13 @@ void Cutter::cut_last(bool flush) {
     cut(std::move(options));
 }
 
+void Cutter::cut_nothing() {
+    CutOptions options;
+    options.idle = last_cut_.idle;
+    options.ended = last_cut_.ended;
+    cut(std::move(options));
+}
+
 void Cutter::cut(CutOptions options) {
     on_cut_(first_message_.value_or(clock_.monotonic()));
     for (std::uint32_t source = 0; source < held_.size(); ++source) {

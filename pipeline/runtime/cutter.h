@@ -39,6 +39,8 @@ class Cutter {
     Result<bool> replay(const EpochResult& journaled);
     /// Ends the run's last epoch. `flush`: bounded input is at its end, all windows close.
     void cut_last(bool flush);
+    /// An epoch without input after the last one, in which neither the watermark nor anything else moves.
+    void cut_nothing();
     /// Until cut_if_due may have something to do without new input.
     Duration due_in() const;
     /// Holds no message that is in no epoch yet.

@@ -54,6 +54,7 @@ class Engine::Impl {
     void take_snapshot_if_due();
     void take_snapshot();
     Status await_snapshot();
+    void record_answers();
     std::uint64_t delivered() const;
     Next next_step();
     void cut_epochs();
@@ -88,6 +89,7 @@ class Engine::Impl {
     std::deque<EpochResult> replayed_;         ///< the log's epochs that must be made again, in order
     std::uint64_t last_logged_ = 0;            ///< the newest of them
     std::atomic<std::uint64_t> released_ = 0;  ///< the newest epoch that was released
+    bool finished_ = false;                    ///< the writers are; set while no epoch is under way
     std::vector<SourcePosition> positions_;    ///< where the readers start; empty: at the beginning
     Timestamp last_snapshot_ = 0;              ///< monotonic
     std::future<Status> snapshot_;             ///< being written
@@ -201,8 +203,14 @@ Status Engine::Impl::recover() {
     }
     last_logged_ = std::max(last_logged_, base);
     for (auto& writer : writers_) writer->set_totals(totals);
+    std::size_t to_send = 0;
+    for (std::size_t i = 0; i < past->sinks.size(); ++i) {
+        to_send += past->sinks[i].waiting.size();
+        writers_[i]->resume(std::move(past->sinks[i]), past->run);
+    }
     log(LogLevel::info, "recovered",
         {{"pipeline", plan_.pipeline},
+         {"postings_to_send_again", std::to_string(to_send)},
          {"state_of_epoch", std::to_string(base)},
          {"epochs_to_make_again", std::to_string(replayed_.size())},
          {"epochs_to_release_again", std::to_string(released_again_.size())}});
@@ -236,9 +244,24 @@ Status Engine::Impl::replay() {
     return {};
 }
 
+/// What sinks said after the last epoch goes into one without input, in which nothing moves.
+void Engine::Impl::record_answers() {
+    {
+        std::lock_guard lock(mutex_);
+        if (aborted_) return;
+    }
+    // A replay that did not come to its end has fed a part of an epoch.
+    if (options_.log == nullptr || released_.load() < last_logged_) return;
+    const bool any =
+        std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->has_answers(); });
+    if (!any) return;
+    cutter_.cut_nothing();
+    core_.drain();
+}
+
 std::uint64_t Engine::Impl::delivered() const {
     std::uint64_t delivered = released_.load();
-    for (const auto& writer : writers_) delivered = std::min(delivered, writer->delivered());
+    for (const auto& writer : writers_) delivered = std::min(delivered, writer->settled());
     return delivered;
 }
 
@@ -306,6 +329,8 @@ Status Engine::Impl::run() {
     for (auto& table : tables_) table->stop();
     core_.drain();
     for (auto& writer : writers_) writer->finish();
+    finished_ = true;
+    record_answers();
     if (options_.log != nullptr && released_.load() > last_logged_) {
         take_snapshot();
         if (const Status written = await_snapshot(); !written) fail(written.error());
@@ -435,14 +460,19 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
         replayed_.pop_front();
         return true;
     }
+    SinkAnswers answers;
+    for (auto& writer : writers_) writer->take_answers(answers);
     Backoff backoff(options_.retry);
     while (true) {
         {
             std::lock_guard lock(mutex_);
             if (aborted_) return false;
         }
-        const Status appended = options_.log->append(epoch);
-        if (appended.ok()) return true;
+        const Status appended = options_.log->append(epoch, answers);
+        if (appended.ok()) {
+            for (auto& writer : writers_) writer->answers_are_durable();
+            return true;
+        }
         if (appended.error().code != "E701") {
             fail(appended.error());
             return false;
@@ -460,7 +490,7 @@ void Engine::Impl::release(EpochResult&& result) {
     if (!make_durable(*epoch)) return;
     count(*epoch);
     for (auto& writer : writers_) {
-        if (!writer->push(epoch)) return;
+        if (!finished_ && !writer->push(epoch)) return;
     }
     released_.store(epoch->epoch);
     std::lock_guard lock(mutex_);

@@ -31,22 +31,59 @@ Status SinkWriter::start() {
     Result<std::unique_ptr<Sink>> made = plan_.make();
     if (!made) return made.error();
     sink_ = std::move(made).value();
+    if (run_.incarnation > 0) sink_->resume({run_, past_.position, !past_.waiting.empty()});
     {
         std::lock_guard lock(mutex_);
         status_.description = sink_->describe();
     }
-    thread_ = std::thread([this] { run(); });
+    thread_ = Thread([this] { run(); });
     return {};
 }
 
-bool SinkWriter::wants(const Posting& posting) const {
-    return plan_.all_postings ||
-           std::find(plan_.postings.begin(), plan_.postings.end(), posting.type) != plan_.postings.end();
+void SinkWriter::resume(SinkPast past, const RunIdentity& run) {
+    past_ = std::move(past);
+    run_ = run;
+    position_ = past_.position;
+    taken_ = position_.settled;
+    durable_.store(taken_);
+    status_.waiting = past_.undelivered.size();
+    if (status_.waiting > 0) status_.waiting_since = options_.clock->monotonic();
+    for (const SinkConfirmation& held : past_.held) {
+        held_.insert(held.key);
+        ++status_.held;
+        if (held.reason == kEarlierRevision) ++status_.blocked;
+    }
+}
+
+void SinkWriter::take_answers(SinkAnswers& answers) {
+    std::lock_guard lock(mutex_);
+    std::move(said_.begin(), said_.end(), std::back_inserter(answers.confirmations));
+    said_.clear();
+    for (auto& [key, said] : part_said_) answers.confirmations.push_back(std::move(said));
+    part_said_.clear();
+    if (position_.settled > taken_) {
+        answers.positions.push_back(position_);
+        answers.positions.back().sink = plan_.name;
+    }
+    taken_ = position_.settled;
+    changed_since_taken_ = false;
+}
+
+bool SinkWriter::has_answers() const {
+    std::lock_guard lock(mutex_);
+    return changed_since_taken_ || !said_.empty() || !part_said_.empty();
+}
+
+bool SinkWriter::to_send(const Posting& posting) const {
+    if (!plan_.all_postings &&
+        std::find(plan_.postings.begin(), plan_.postings.end(), posting.type) == plan_.postings.end())
+        return false;
+    return posting.epoch > past_.until || past_.waiting.contains(posting.key);
 }
 
 bool SinkWriter::push(std::shared_ptr<const EpochResult> epoch) {
     const auto postings = static_cast<std::uint64_t>(
-        std::count_if(epoch->postings.begin(), epoch->postings.end(), [this](const Posting& p) { return wants(p); }));
+        std::count_if(epoch->postings.begin(), epoch->postings.end(), [this](const Posting& p) { return to_send(p); }));
     {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return abandoned_ || queue_.size() < options_.queue_epochs; });
@@ -131,9 +168,61 @@ bool SinkWriter::until_done(const char* what, const std::function<Status()>& att
     return !abandoned_;
 }
 
+SinkConfirmation SinkWriter::confirmation(const Posting& posting, const Sink::Delivery& answer) const {
+    SinkConfirmation said;
+    said.sink = plan_.name;
+    said.key = posting.key;
+    switch (answer.state) {
+        case Sink::State::accepted:
+            said.state = DeliveryState::accepted;
+            break;
+        case Sink::State::refused:
+            said.state = DeliveryState::refused;
+            break;
+        case Sink::State::unknown:
+            said.state = DeliveryState::unknown;
+            break;
+        case Sink::State::parked:
+            said.state = DeliveryState::parked;
+            break;
+    }
+    const auto before = past_.waiting.find(posting.key);
+    said.attempt = attempt_ + (before == past_.waiting.end() ? 0 : before->second);
+    said.reference = answer.reference;
+    said.reason = answer.reason;
+    said.time = options_.clock->wall();
+    return said;
+}
+
+/// Takes out what corrects a posting that has not taken effect: a difference to what the ledger does not have.
+void SinkWriter::hold_back(std::vector<Posting>& pending) {
+    if (held_.empty()) return;
+    std::vector<Posting> free;
+    for (Posting& posting : pending) {
+        if (posting.previous_key.empty() || !held_.contains(posting.previous_key)) {
+            free.push_back(std::move(posting));
+            continue;
+        }
+        held_.insert(posting.key);
+        log(LogLevel::warning, "posting waits: an earlier revision of its pane is refused or parked",
+            {{"sink", plan_.name}, {"type", posting.type}, {"key", posting.key}, {"earlier", posting.previous_key}});
+        std::lock_guard lock(mutex_);
+        said_.push_back(confirmation(posting, {Sink::State::parked, {}, kEarlierRevision}));
+        --status_.waiting;
+        ++status_.held;
+        ++status_.blocked;
+    }
+    pending = std::move(free);
+}
+
 bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::vector<Posting>& pending) {
     CHECK(answers.size() == pending.size());
+    // As a rule the whole epoch is accepted, and its number says that.
+    const bool in_part = std::any_of(answers.begin(), answers.end(),
+                                     [](const Sink::Delivery& answer) { return answer.state == Sink::State::unknown; });
     std::vector<Posting> unknown;
+    std::vector<SinkConfirmation> held;
+    std::vector<SinkConfirmation> part;
     std::uint64_t accepted = 0;
     std::uint64_t refused = 0;
     std::string refusal;
@@ -141,17 +230,22 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
         switch (answers[i].state) {
             case Sink::State::accepted:
                 ++accepted;
+                if (in_part) part.push_back(confirmation(pending[i], answers[i]));
                 break;
             case Sink::State::refused:
-                ++refused;
+            case Sink::State::parked:
+                refused += answers[i].state == Sink::State::refused ? 1 : 0;
+                held_.insert(pending[i].key);
+                held.push_back(confirmation(pending[i], answers[i]));
                 refusal = fmt::format("{} {}: {}", pending[i].type, pending[i].key, answers[i].reason);
-                log(LogLevel::warning, "posting refused",
+                log(LogLevel::warning, answers[i].state == Sink::State::refused ? "posting refused" : "posting parked",
                     {{"sink", plan_.name},
                      {"type", pending[i].type},
                      {"key", pending[i].key},
                      {"reason", answers[i].reason}});
                 break;
             case Sink::State::unknown:
+                part.push_back(confirmation(pending[i], answers[i]));
                 unknown.push_back(std::move(pending[i]));
                 break;
         }
@@ -160,17 +254,25 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
     std::lock_guard lock(mutex_);
     status_.accepted += accepted;
     status_.refused += refused;
-    status_.waiting -= accepted + refused;
+    status_.held += held.size();
+    status_.waiting -= accepted + held.size();
     if (!refusal.empty()) status_.last_refusal = std::move(refusal);
-    return accepted + refused > 0;
+    const bool any = accepted + held.size() > 0;
+    std::move(held.begin(), held.end(), std::back_inserter(said_));
+    for (SinkConfirmation& said : part) part_said_[said.key] = std::move(said);
+    return any;
 }
 
-bool SinkWriter::deliver_postings(const EpochResult& epoch) {
-    std::vector<Posting> pending;
-    std::copy_if(epoch.postings.begin(), epoch.postings.end(), std::back_inserter(pending),
-                 [this](const Posting& posting) { return wants(posting); });
+bool SinkWriter::deliver_postings(std::vector<Posting> pending) {
+    attempt_ = 0;
+    hold_back(pending);
+    attempt_ = 1;
+    if (!pending.empty() && pending.front().epoch <= past_.until) {
+        std::lock_guard lock(mutex_);
+        status_.sent_again += pending.size();
+    }
     Backoff backoff(options_.retry);
-    while (!pending.empty()) {
+    for (; !pending.empty(); ++attempt_) {
         const Result<std::vector<Sink::Delivery>> answers = sink_->deliver(pending);
         if (!answers) {
             if (!may_retry(answers)) {
@@ -193,6 +295,16 @@ bool SinkWriter::deliver_postings(const EpochResult& epoch) {
     return !abandoned_;
 }
 
+/// Nothing up to this epoch needs to be sent again.
+void SinkWriter::settle(std::uint64_t epoch, bool changed) {
+    SinkPosition position = sink_->position();
+    std::lock_guard lock(mutex_);
+    part_said_.clear();
+    position.settled = std::max(position_.settled, epoch);
+    position_ = std::move(position);
+    changed_since_taken_ = changed_since_taken_ || changed;
+}
+
 bool SinkWriter::summarize() {
     std::map<std::pair<std::string, std::string>, std::uint64_t> by_rule;
     for (std::size_t code = 0; code < totals_.size(); ++code) {
@@ -205,16 +317,38 @@ bool SinkWriter::summarize() {
     return until_done("summarize", [&] { return sink_->summarize(counts); });
 }
 
+/// What is older than the epochs that come again: one epoch after the other, so that revisions keep their order.
+bool SinkWriter::deliver_undelivered() {
+    const std::vector<Posting>& all = past_.undelivered;
+    for (std::size_t begin = 0; begin < all.size();) {
+        std::size_t end = begin;
+        while (end < all.size() && all[end].epoch == all[begin].epoch) ++end;
+        if (!deliver_postings(
+                {all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(end)}))
+            return false;
+        settle(all[begin].epoch, true);
+        begin = end;
+    }
+    return true;
+}
+
 bool SinkWriter::deliver(const EpochResult& epoch) {
-    if (!deliver_postings(epoch)) return false;
-    if (plan_.dead_letters && !epoch.dead_letters.empty()) {
+    const bool settled = epoch.epoch <= past_.position.settled;
+    std::vector<Posting> postings;
+    std::copy_if(epoch.postings.begin(), epoch.postings.end(), std::back_inserter(postings),
+                 [this](const Posting& posting) { return to_send(posting); });
+    const bool keeps = plan_.dead_letters && !epoch.dead_letters.empty() && !settled;
+    const bool changes = keeps || !postings.empty();
+    if (!deliver_postings(std::move(postings))) return false;
+    if (keeps) {
         if (!until_done("keep", [&] { return sink_->keep(epoch.dead_letters); })) return false;
         std::lock_guard lock(mutex_);
         status_.dead_letters += epoch.dead_letters.size();
     }
-    if (epoch.rows == 0) return true;
-    for (std::size_t code = 0; code < totals_.size(); ++code) totals_[code] += epoch.outcomes[code];
-    return summarize();
+    for (std::size_t code = 0; code < totals_.size() && epoch.rows > 0; ++code) totals_[code] += epoch.outcomes[code];
+    if (epoch.rows > 0 && !settled && !summarize()) return false;
+    settle(epoch.epoch, changes);
+    return true;
 }
 
 void SinkWriter::run() {
@@ -223,6 +357,7 @@ void SinkWriter::run() {
         std::lock_guard lock(mutex_);
         status_.description = sink_->describe();
     }
+    if (!deliver_undelivered()) return abandon();
     while (true) {
         std::shared_ptr<const EpochResult> epoch;
         {
@@ -233,7 +368,6 @@ void SinkWriter::run() {
             epoch = queue_.front().epoch;
         }
         if (!deliver(*epoch)) return abandon();
-        delivered_.store(epoch->epoch, std::memory_order_release);
         {
             std::lock_guard lock(mutex_);
             queue_.pop_front();
@@ -245,7 +379,14 @@ void SinkWriter::run() {
         on_progress_();
     }
     if (!summarize()) return abandon();
-    if (!until_done("finish", [&] { return sink_->finish(); })) abandon();
+    if (!until_done("finish", [&] { return sink_->finish(); })) return abandon();
+    const SinkStatus last = status();
+    log(LogLevel::info, "sink finished",
+        {{"sink", plan_.name},
+         {"accepted", std::to_string(last.accepted)},
+         {"refused", std::to_string(last.refused)},
+         {"held", std::to_string(last.held)},
+         {"sent_again", std::to_string(last.sent_again)}});
 }
 
 }  // namespace takt

@@ -1,15 +1,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
+#include <unordered_set>
 
 #include "pipeline/base/clock.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/observe/engine_status.h"
 #include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
@@ -18,7 +18,8 @@
 namespace takt {
 
 /// The thread that delivers epochs to one sink, in order, and tries again what failed or is unknown, with the same
-/// keys; nothing is skipped.
+/// keys; nothing is skipped. What the log knows to be settled is not sent again. A posting that corrects a refused or
+/// parked one is not sent: it is parked, as those that correct it will be.
 class SinkWriter {
   public:
     struct Options {
@@ -28,8 +29,16 @@ class SinkWriter {
     };
     /// Totals before the first epoch that is pushed, by outcome code; before `start`. Without it: none.
     void set_totals(std::vector<std::uint64_t> totals) { totals_ = std::move(totals); }
-    /// The last epoch that was delivered with all that belongs to it; 0: none. Any thread.
-    std::uint64_t delivered() const { return delivered_.load(std::memory_order_acquire); }
+    /// What the log knows of this sink, and which run this is; before `start`. Without it everything is new.
+    void resume(SinkPast past, const RunIdentity& run);
+    /// Appends what the sink has said since the last call, for the next frame. Any thread.
+    void take_answers(SinkAnswers& answers);
+    /// What was taken last is durable. The thread that takes.
+    void answers_are_durable() { durable_.store(taken_, std::memory_order_release); }
+    /// Whether a start would send something again, or not know something, that the next frame could tell it.
+    bool has_answers() const;
+    /// The last epoch that the log knows to be settled; 0: none. Any thread.
+    std::uint64_t settled() const { return durable_.load(std::memory_order_acquire); }
     /// `on_progress`: the sink took something. `on_failure`: it never will (C, D or F error, or the time given to
     /// retries is over); called once, then the writer is dead. Both on the writer's thread, which holds nothing. The
     /// plan must outlive the writer.
@@ -52,13 +61,17 @@ class SinkWriter {
 
   private:
     void run();
+    bool deliver_undelivered();
     bool deliver(const EpochResult& epoch);
-    bool deliver_postings(const EpochResult& epoch);
+    bool deliver_postings(std::vector<Posting> pending);
+    void hold_back(std::vector<Posting>& pending);
     bool count_answers(const std::vector<Sink::Delivery>& answers, std::vector<Posting>& pending);
+    SinkConfirmation confirmation(const Posting& posting, const Sink::Delivery& answer) const;
+    void settle(std::uint64_t epoch, bool changed);
     bool summarize();
     bool until_done(const char* what, const std::function<Status()>& attempt);
     bool wait_to_retry(const char* what, const Error& error, Backoff& backoff);
-    bool wants(const Posting& posting) const;
+    bool to_send(const Posting& posting) const;
 
     const SinkPlan& plan_;
     const OutcomeTable& outcomes_;
@@ -68,22 +81,32 @@ class SinkWriter {
     std::unique_ptr<Sink> sink_;         ///< the thread's, once started
     std::vector<std::uint64_t> totals_;  ///< the thread's; by outcome code
 
-    std::atomic<std::uint64_t> delivered_ = 0;
+    SinkPast past_;                         ///< does not change after `start`
+    RunIdentity run_;                       ///< the same
+    std::unordered_set<std::string> held_;  ///< the thread's: keys of what is refused or parked
+    std::uint32_t attempt_ = 0;             ///< the thread's: of the delivery under way, from 1
 
     struct Waiting {
         std::shared_ptr<const EpochResult> epoch;  ///< shared by the writers of all sinks
         Timestamp since = 0;
         std::uint64_t postings = 0;
     };
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    mutable Mutex mutex_;
+    Condition changed_;
     std::deque<Waiting> queue_;  ///< the front one is being delivered
     bool finishing_ = false;
     bool abandoned_ = false;
     std::optional<Timestamp> retries_until_;
     SinkStatus status_;
+    std::vector<SinkConfirmation> said_;                 ///< refused and parked, not taken yet
+    std::map<std::string, SinkConfirmation> part_said_;  ///< by key: of an epoch of which something is unknown
+    SinkPosition position_;
+    bool changed_since_taken_ = false;  ///< an epoch that has something for the sink was settled
 
-    std::thread thread_;
+    std::uint64_t taken_ = 0;  ///< the epoch that was settled when answers were taken last; of the thread that takes
+    std::atomic<std::uint64_t> durable_ = 0;
+
+    Thread thread_;
 };
 
 }  // namespace takt

@@ -238,16 +238,26 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
     }
 }
 
-/// golden/frame_1.bin is full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every later
-/// version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
+/// What the first version of the format knew of it: fields were added since, at the ends of tables.
+Frame first_full_frame(std::uint64_t epoch) {
+    Frame frame = full_frame(epoch);
+    for (SinkPosition& position : frame.positions) position.settled = 0;
+    frame.routes.clear();
+    frame.totals.clear();
+    return frame;
+}
+
+/// golden/frame_1.bin is first_full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every
+/// later version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
 TEST(Frame, ReadsWhatTheFirstVersionWrote) {
     const std::string path = TAKT_SOURCE_DIR "/tests/unit/pipeline/journal/golden/frame_1.bin";
-    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << encoded(full_frame(7));
+    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr)
+        std::ofstream(path, std::ios::binary) << encoded(first_full_frame(7));
     std::ifstream file(path, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     const auto read = decode_frame(bytes);
     ASSERT_TRUE(read) << read.error().text();
-    EXPECT_EQ(text_of(read->frame), text_of(full_frame(7)));
+    EXPECT_EQ(text_of(read->frame), text_of(first_full_frame(7)));
     EXPECT_EQ(to_hex(frame_hash(bytes)), "c1eac665e0884bb4d32d72bfcd3c5ea4");
 }
 

@@ -99,7 +99,10 @@ inline Frame full_frame(std::uint64_t epoch) {
     frame.input_records = {{2, kMost, -1, "lab.a", std::string("\0x", 2)}, {0, 1, 0, "", ""}};
     frame.confirmations = {{"ledger", "key", DeliveryState::closed, 4'294'967'295, "4900001", "PARKED", "finance", -1},
                            {"", "", DeliveryState::ready, 0, "", "", "", 0}};
-    frame.positions = {{"ledger", -7, kMost}, {"", {}, 0}};
+    frame.positions = {{"ledger", -7, kMost, kMost - 4}, {"", {}, 0, 0}};
+    frame.routes = {{"ledger", {"goods_receipt", ""}}, {"", {}}};
+    frame.totals = {{"ledger", DeliveryState::reversed, kMost, hash128("sum"), {{"EUR", 38, -kGreatest}, {"", 0, 1}}},
+                    {"", DeliveryState::ready, 0, {}, {}}};
     return frame;
 }
 
@@ -180,7 +183,16 @@ inline std::string text_of(const Frame& frame) {
         text += fmt::format("confirmation {} {} {} {} {} {} {} {}\n", c.sink, c.key, int(c.state), c.attempt,
                             c.reference, c.reason, c.owner, c.time);
     for (const SinkPosition& position : frame.positions)
-        text += fmt::format("position {} {} {}\n", position.sink, number(position.created), position.last_sequence);
+        text += fmt::format("position {} {} {} {}\n", position.sink, number(position.created), position.last_sequence,
+                            position.settled);
+    for (const SinkRoute& route : frame.routes)
+        text += fmt::format("route {} '{}'\n", route.sink, fmt::join(route.postings, "','"));
+    for (const SinkTotal& total : frame.totals) {
+        text += fmt::format("total {} {} {} {}", total.sink, int(total.state), total.count, to_hex(total.postings));
+        for (const SinkTotal::Amount& amount : total.amounts)
+            text += fmt::format(" {} {} '{}'", number(amount.units), amount.scale, amount.currency);
+        text += '\n';
+    }
     return text;
 }
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
+#include "pipeline/journal/outbox.h"
 #include "tests/support/simulated_disk.h"
 
 namespace takt {
@@ -50,8 +53,10 @@ std::unique_ptr<StateLog> open(Disk& disk, const Plan& plan, const StateLog::Opt
 void write_two(Disk& disk, const Plan& plan, bool with_snapshot) {
     const auto log = open(disk, plan);
     ASSERT_TRUE(log->recover().ok());
-    for (const std::uint64_t epoch : {1, 2}) ASSERT_TRUE(log->append(epoch_of(plan, epoch)).ok());
-    if (with_snapshot) ASSERT_TRUE(log->snapshot(state_of(plan, 2), 2).ok());
+    for (const std::uint64_t epoch : {1, 2}) ASSERT_TRUE(log->append(epoch_of(plan, epoch), {}).ok());
+    if (with_snapshot) {
+        ASSERT_TRUE(log->snapshot(state_of(plan, 2), 2).ok());
+    }
 }
 
 TEST(StateLog, GivesBackTheStateAndEveryEpoch) {
@@ -97,6 +102,163 @@ TEST(StateLog, AnotherConfigOrVersionIsRefused) {
         const auto version = open(disk, plan_of({"floor"}), later)->recover();
         ASSERT_FALSE(version.ok());
         EXPECT_EQ(version.error().code, "F722");
+    }
+}
+
+Plan plan_with_ledger() {
+    Plan plan = plan_of({"floor"});
+    plan.sinks.emplace_back().name = "ledger";
+    return plan;
+}
+
+/// With so many postings.
+EpochResult epoch_with(const Plan& plan, std::uint64_t epoch, int postings) {
+    EpochResult result = epoch_of(plan, epoch);
+    for (int number = 0; number < postings; ++number) {
+        Posting& posting = result.postings.emplace_back();
+        posting.key = fmt::format("{}-{}", epoch, number);
+        posting.payload_hash = "p";
+        posting.type = "goods_receipt";
+        posting.epoch = epoch;
+    }
+    return result;
+}
+
+SinkAnswers settled(std::uint64_t epoch) {
+    SinkAnswers answers;
+    answers.positions.push_back({"ledger", -3, 70 + epoch, epoch});
+    return answers;
+}
+
+TEST(StateLog, KnowsWhatEachSinkHasNotAnswered) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_with_ledger();
+    std::string name;
+    {
+        const auto log = open(disk, plan);
+        const auto past = log->recover();
+        ASSERT_TRUE(past.ok());
+        name = past->run.state;
+        EXPECT_EQ(name.size(), 32u);
+        EXPECT_EQ(past->run.incarnation, 1u);
+        ASSERT_EQ(past->sinks.size(), 1u);
+        EXPECT_EQ(past->sinks[0].until, 0u);
+        ASSERT_TRUE(log->append(epoch_with(plan, 1, 2), {}).ok());
+        ASSERT_TRUE(log->append(epoch_with(plan, 2, 3), settled(1)).ok());
+        SinkAnswers answers;
+        answers.confirmations.push_back({"ledger", "2-0", DeliveryState::accepted, 1, "17", "", "", 0});
+        answers.confirmations.push_back({"ledger", "2-1", DeliveryState::unknown, 3, "", "late", "", 0});
+        answers.confirmations.push_back({"ledger", "2-2", DeliveryState::refused, 1, "", "CLOSED", "", 0});
+        ASSERT_TRUE(log->append(epoch_with(plan, 3, 1), answers).ok());
+    }
+    const auto past = open(disk, plan)->recover();
+    ASSERT_TRUE(past.ok()) << past.error().text();
+    EXPECT_EQ(past->run.state, name);
+    EXPECT_EQ(past->run.incarnation, 2u);
+    const SinkPast& ledger = past->sinks.at(0);
+    EXPECT_EQ(ledger.until, 3u);
+    EXPECT_EQ(ledger.position, (SinkPosition{"ledger", -3, 71, 1}));
+    EXPECT_EQ(ledger.waiting, (std::map<std::string, std::uint32_t>{{"2-1", 3}, {"3-0", 0}}));
+    ASSERT_EQ(ledger.held.size(), 1u);
+    EXPECT_EQ(ledger.held[0].reason, "CLOSED");
+    EXPECT_TRUE(ledger.undelivered.empty());
+}
+
+TEST(StateLog, ANewSinkIsOwedNothingOfBefore) {
+    SimulatedDisk disk(1);
+    {
+        const Plan plan = plan_with_ledger();
+        const auto log = open(disk, plan);
+        ASSERT_TRUE(log->recover().ok());
+        ASSERT_TRUE(log->append(epoch_with(plan, 1, 2), {}).ok());
+    }
+    Plan plan = plan_with_ledger();
+    plan.sinks.emplace_back().name = "archive";
+    const auto past = open(disk, plan)->recover();
+    ASSERT_TRUE(past.ok());
+    EXPECT_EQ(past->sinks.at(0).waiting.size(), 2u);
+    EXPECT_TRUE(past->sinks.at(1).waiting.empty());
+    EXPECT_EQ(past->sinks.at(1).position.settled, 1u);
+}
+
+/// Epochs 1 to `last`, each with two postings, of which the ledger takes the first one; snapshots on the way.
+void write_long(Disk& disk, const Plan& plan, std::uint64_t first, std::uint64_t last) {
+    const auto log = open(disk, plan);
+    ASSERT_TRUE(log->recover().ok());
+    for (std::uint64_t epoch = first; epoch <= last; ++epoch) {
+        SinkAnswers answers;
+        if (epoch > 1) {
+            answers = settled(epoch - 1);
+            answers.confirmations.push_back(
+                {"ledger", fmt::format("{}-1", epoch - 1), DeliveryState::refused, 1, "", "CLOSED", "", 0});
+        }
+        ASSERT_TRUE(log->append(epoch_with(plan, epoch, 2), answers).ok());
+        if (epoch % 10 == 0) {
+            ASSERT_TRUE(log->snapshot(state_of(plan, epoch), epoch - 1).ok());
+        }
+    }
+}
+
+TEST(StateLog, WhatSinksHaveNotTakenSurvivesTheFramesThatToldOfIt) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_with_ledger();
+    write_long(disk, plan, 1, 150);
+    write_long(disk, plan, 151, 300);
+    const auto outbox = read_outbox(disk, "./state");
+    ASSERT_TRUE(outbox.ok()) << outbox.error().text();
+    ASSERT_EQ(outbox->size(), 1u);
+    EXPECT_EQ((*outbox)[0].total(DeliveryState::accepted).count, 299u);
+    EXPECT_EQ((*outbox)[0].total(DeliveryState::refused).count, 299u);
+    EXPECT_EQ((*outbox)[0].total(DeliveryState::ready).count, 2u);
+    const auto past = open(disk, plan)->recover();
+    ASSERT_TRUE(past.ok()) << past.error().text();
+    EXPECT_GT(past->epochs.front().epoch, 150u) << "no segment was removed";
+    EXPECT_EQ(past->sinks.at(0).held.size(), 299u);
+    EXPECT_EQ(past->sinks.at(0).waiting.size(), 2u);
+}
+
+TEST(StateLog, ASinkThatComesBackGetsWhatItWasOwed) {
+    SimulatedDisk disk(1);
+    Plan both = plan_with_ledger();
+    both.sinks.emplace_back().name = "archive";
+    write_long(disk, both, 1, 20);
+    write_long(disk, plan_with_ledger(), 21, 300);
+    const auto past = open(disk, both)->recover();
+    ASSERT_TRUE(past.ok()) << past.error().text();
+    const SinkPast& archive = past->sinks.at(1);
+    EXPECT_EQ(archive.waiting.size(), 40u);
+    ASSERT_EQ(archive.undelivered.size(), 40u);
+    EXPECT_EQ(archive.undelivered.front().key, "1-0");
+    EXPECT_EQ(archive.undelivered.back().key, "20-1");
+}
+
+TEST(StateLog, ACrashAtAnyStepOfARemovalLosesNothing) {
+    std::uint64_t operations = 0;
+    const Plan plan = plan_with_ledger();
+    {
+        SimulatedDisk disk(1);
+        write_long(disk, plan, 1, 150);
+        operations = disk.operations();
+    }
+    std::mt19937_64 chance(1);
+    for (int round = 0; round < 60; ++round) {
+        SimulatedDisk disk(1 + static_cast<std::uint64_t>(round));
+        disk.cut_power_at(operations / 2 + chance() % (operations / 2));
+        try {
+            write_long(disk, plan, 1, 150);
+        } catch (const SimulatedDisk::PowerCut&) {
+        }
+        disk.start_again(SimulatedDisk::Kept::some);
+        const auto log = open(disk, plan);
+        const auto past = log->recover();
+        ASSERT_TRUE(past.ok()) << past.error().text();
+        const std::uint64_t last = past->sinks.at(0).until;
+        ASSERT_GT(last, 30u);
+        EXPECT_EQ(past->sinks.at(0).held.size(), last - 1);
+        EXPECT_EQ(past->sinks.at(0).waiting.size(), 2u);
+        const auto outbox = read_outbox(disk, "./state");
+        ASSERT_TRUE(outbox.ok()) << outbox.error().text();
+        EXPECT_EQ((*outbox)[0].total(DeliveryState::accepted).count, last - 1);
     }
 }
 

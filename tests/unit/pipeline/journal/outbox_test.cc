@@ -1,0 +1,255 @@
+#include "pipeline/journal/outbox.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "pipeline/journal/journal.h"
+#include "tests/support/simulated_disk.h"
+#include "tests/unit/pipeline/journal/sample_frame.h"
+
+namespace takt {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+Posting posting_of(std::uint64_t epoch, int number, const std::string& type = "goods_receipt") {
+    Posting posting;
+    posting.key = to_hex(hash128(fmt::format("{}-{}", epoch, number)));
+    posting.payload_hash = to_hex(hash128(posting.key));
+    posting.type = type;
+    posting.amount = static_cast<Int128>(epoch) * 100 + number;
+    posting.currency = number % 2 == 0 ? "EUR" : "USD";
+    posting.epoch = epoch;
+    return posting;
+}
+
+/// An epoch with so many postings.
+StoredFrame frame_of(std::uint64_t epoch, int postings) {
+    StoredFrame stored;
+    stored.sources = {"floor"};
+    stored.frame.result.epoch = epoch;
+    stored.frame.result.cuts.resize(1);
+    for (int number = 0; number < postings; ++number)
+        stored.frame.result.postings.push_back(posting_of(epoch, number, number == 0 ? "scrap" : "goods_receipt"));
+    return stored;
+}
+
+SinkConfirmation said(const Posting& posting, DeliveryState state, const std::string& reason = {}) {
+    SinkConfirmation said;
+    said.sink = "ledger";
+    said.key = posting.key;
+    said.state = state;
+    said.attempt = 1;
+    said.reason = reason;
+    return said;
+}
+
+SinkPosition settled(std::uint64_t epoch, const std::string& sink = "ledger") {
+    SinkPosition position;
+    position.sink = sink;
+    position.settled = epoch;
+    return position;
+}
+
+OutboxTotal total_of(const std::vector<Posting>& postings) {
+    OutboxTotal total;
+    for (const Posting& posting : postings) {
+        ++total.count;
+        total.amounts[{posting.currency, posting.amount_scale}] += posting.amount;
+        total.postings += hash128(posting.key + posting.payload_hash);
+    }
+    return total;
+}
+
+std::vector<std::string> keys_of(const std::list<SinkOutbox::Entry>& entries) {
+    std::vector<std::string> keys;
+    for (const SinkOutbox::Entry& entry : entries) keys.push_back(entry.posting->key);
+    return keys;
+}
+
+TEST(Outbox, APositionAcceptsAnEpochButForWhatIsSaidOtherwise) {
+    Outbox outbox;
+    StoredFrame first = frame_of(1, 4);
+    first.frame.routes = {{"ledger", {}}};
+    outbox.add(first);
+    const std::vector<Posting>& made = first.frame.result.postings;
+    EXPECT_EQ(outbox.find("ledger")->total(DeliveryState::ready), total_of(made));
+
+    StoredFrame second = frame_of(2, 1);
+    second.frame.confirmations = {said(made[1], DeliveryState::refused, "PERIOD_CLOSED"),
+                                  said(made[3], DeliveryState::parked, kEarlierRevision)};
+    second.frame.positions = {settled(1)};
+    outbox.add(second);
+    const SinkOutbox& ledger = *outbox.find("ledger");
+    EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of({made[0], made[2]}));
+    EXPECT_EQ(ledger.total(DeliveryState::refused), total_of({made[1]}));
+    EXPECT_EQ(ledger.total(DeliveryState::parked), total_of({made[3]}));
+    EXPECT_EQ(ledger.total(DeliveryState::ready), total_of(second.frame.result.postings));
+    EXPECT_EQ(ledger.settled, 1u);
+    EXPECT_THAT(keys_of(ledger.waiting), ElementsAre(second.frame.result.postings[0].key));
+    EXPECT_THAT(keys_of(ledger.held), ElementsAre(made[1].key, made[3].key));
+    EXPECT_EQ(ledger.held.front().last.reason, "PERIOD_CLOSED");
+}
+
+TEST(Outbox, OfAnEpochThatIsUnknownInPartEachPostingSpeaksForItself) {
+    Outbox outbox;
+    StoredFrame first = frame_of(1, 3);
+    first.frame.routes = {{"ledger", {}}};
+    outbox.add(first);
+    const std::vector<Posting>& made = first.frame.result.postings;
+    StoredFrame second = frame_of(2, 0);
+    second.frame.confirmations = {said(made[0], DeliveryState::accepted), said(made[1], DeliveryState::unknown)};
+    outbox.add(second);
+    const SinkOutbox& ledger = *outbox.find("ledger");
+    EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of({made[0]}));
+    EXPECT_EQ(ledger.total(DeliveryState::unknown), total_of({made[1]}));
+    EXPECT_THAT(keys_of(ledger.waiting), ElementsAre(made[1].key, made[2].key));
+    StoredFrame third = frame_of(3, 0);
+    third.frame.positions = {settled(1)};
+    outbox.add(third);
+    EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of(made));
+    EXPECT_EQ(ledger.total(DeliveryState::unknown), OutboxTotal{});
+    EXPECT_THAT(ledger.waiting, IsEmpty());
+}
+
+TEST(Outbox, ASinkGetsWhatItsRouteSaysFromTheFrameThatNamesItOn) {
+    Outbox outbox;
+    StoredFrame first = frame_of(1, 2);
+    first.frame.routes = {{"ledger", {}}, {"waste", {"scrap"}}};
+    outbox.add(first);
+    StoredFrame second = frame_of(2, 2);
+    second.frame.routes = {{"ledger", {}}, {"archive", {}}};
+    outbox.add(second);
+    EXPECT_EQ(outbox.find("ledger")->total(DeliveryState::ready).count, 4u);
+    EXPECT_THAT(keys_of(outbox.find("waste")->waiting), ElementsAre(posting_of(1, 0).key));
+    EXPECT_TRUE(outbox.find("waste")->gone);
+    EXPECT_EQ(outbox.find("archive")->total(DeliveryState::ready), total_of(second.frame.result.postings));
+    EXPECT_EQ(outbox.find("archive")->settled, 1u);
+    EXPECT_EQ(outbox.find("stdout"), nullptr);
+}
+
+std::string text_of(const Outbox& outbox) {
+    std::string text = fmt::format("epoch {}\n", outbox.epoch());
+    for (const SinkOutbox& sink : outbox.sinks()) {
+        text += fmt::format("{} gone {} settled {} at {}\n", sink.sink, sink.gone, sink.settled,
+                            sink.position.last_sequence);
+        for (const auto* list : {&sink.waiting, &sink.held}) {
+            for (const SinkOutbox::Entry& entry : *list)
+                text += fmt::format(" {} {} {}\n", entry.posting->key, int(entry.last.state), entry.last.reason);
+        }
+        for (std::size_t state = 0; state < kDeliveryStates; ++state) {
+            const OutboxTotal& total = sink.totals[state];
+            text += fmt::format(" {} {} {}", state, total.count, to_hex(total.postings));
+            for (const auto& [of, units] : total.amounts)
+                text += fmt::format(" {}{}:{}", of.first, of.second, sample::number(units));
+            text += '\n';
+        }
+    }
+    return text;
+}
+
+/// Epochs of a ledger that refuses, parks and forgets now and then, and of a sink that goes and comes.
+std::vector<StoredFrame> history(std::uint64_t seed, std::uint64_t epochs) {
+    std::mt19937_64 chance(seed);
+    std::vector<StoredFrame> frames;
+    std::uint64_t behind = 0;
+    for (std::uint64_t epoch = 1; epoch <= epochs; ++epoch) {
+        StoredFrame& frame = frames.emplace_back(frame_of(epoch, static_cast<int>(chance() % 4)));
+        if (epoch % 9 == 1) frame.frame.routes = {{"ledger", {}}};
+        if (epoch % 27 == 1) frame.frame.routes.push_back({"waste", {"scrap"}});
+        for (; behind + 1 < epoch && chance() % 3 > 0; ++behind) {
+            for (const Posting& posting : frames[behind].frame.result.postings) {
+                if (chance() % 5 == 0)
+                    frame.frame.confirmations.push_back(
+                        said(posting, chance() % 2 == 0 ? DeliveryState::refused : DeliveryState::parked, "why"));
+            }
+        }
+        if (chance() % 2 == 0) frame.frame.positions.push_back(settled(behind));
+    }
+    return frames;
+}
+
+TEST(Outbox, WhatIsSavedAtAnyFrameGoesOnAsIfItNeverWas) {
+    const auto frames = history(1, 60);
+    Outbox whole;
+    for (const StoredFrame& frame : frames) whole.add(frame);
+    ASSERT_GT(whole.find("ledger")->held.size(), 5u);
+    for (std::size_t at = 0; at <= frames.size(); at += 7) {
+        SimulatedDisk disk(1);
+        Outbox before;
+        for (std::size_t i = 0; i < at; ++i) before.add(frames[i]);
+        if (at > 0) {
+            FrameContext context = sample::context();
+            ASSERT_TRUE(before.save(disk, "./OUTBOX", context).ok());
+        }
+        auto after = Outbox::load(disk, "./OUTBOX");
+        ASSERT_TRUE(after) << after.error().text();
+        EXPECT_EQ(text_of(*after), text_of(before)) << "at " << at;
+        // Frames that are in it already change nothing.
+        for (const StoredFrame& frame : frames) after->add(frame);
+        EXPECT_EQ(text_of(*after), text_of(whole)) << "at " << at;
+    }
+}
+
+TEST(Outbox, EveryPostingIsInExactlyOneState) {
+    const auto frames = history(2, 80);
+    Outbox outbox;
+    std::vector<Posting> made;
+    for (const StoredFrame& frame : frames) {
+        outbox.add(frame);
+        made.insert(made.end(), frame.frame.result.postings.begin(), frame.frame.result.postings.end());
+        OutboxTotal all;
+        for (const OutboxTotal& total : outbox.find("ledger")->totals) {
+            all.count += total.count;
+            all.postings += total.postings;
+            for (const auto& [of, units] : total.amounts) all.amounts[of] += units;
+        }
+        ASSERT_EQ(all, total_of(made)) << "epoch " << outbox.epoch();
+    }
+}
+
+TEST(Outbox, OfADirectoryIsReadWithoutTouchingIt) {
+    SimulatedDisk disk(1);
+    EXPECT_THAT(*read_outbox(disk, "./state"), IsEmpty());
+    ASSERT_FALSE(disk.make_directory("./state"));
+    ASSERT_FALSE(disk.make_directory("./state/journal"));
+    FrameContext context = sample::context();
+    context.sources = {"floor"};
+    const auto frames = history(3, 40);
+    Outbox expected;
+    {
+        auto journal = Journal::open(disk, "./state/journal", context, {.segment_bytes = 1u << 14});
+        ASSERT_TRUE(journal) << journal.error().text();
+        for (const StoredFrame& frame : frames) {
+            ASSERT_TRUE((*journal)->append(frame.frame).ok());
+            expected.add(frame);
+        }
+        // The first segments go, as StateLog lets them go: with what they have left in OUTBOX.
+        const std::uint64_t last = (*journal)->last_dropped_before(30);
+        ASSERT_GT(last, 5u);
+        Outbox removed;
+        for (std::uint64_t epoch = 1; epoch <= last; ++epoch) removed.add(frames[epoch - 1]);
+        ASSERT_TRUE(removed.save(disk, outbox_path("./state"), context).ok());
+        ASSERT_TRUE((*journal)->drop_before(30).ok());
+        EXPECT_EQ((*journal)->first_epoch(), last + 1);
+    }
+    const std::uint64_t before = disk.operations();
+    const auto read = read_outbox(disk, "./state");
+    ASSERT_TRUE(read) << read.error().text();
+    EXPECT_EQ(disk.operations(), before);
+    ASSERT_EQ(read->size(), expected.sinks().size());
+    for (std::size_t i = 0; i < read->size(); ++i) {
+        EXPECT_EQ((*read)[i].totals, expected.sinks()[i].totals);
+        EXPECT_EQ(keys_of((*read)[i].waiting), keys_of(expected.sinks()[i].waiting));
+    }
+    ASSERT_FALSE(disk.unlink("./state/OUTBOX"));
+    const auto without = read_outbox(disk, "./state");
+    ASSERT_FALSE(without);
+    EXPECT_EQ(without.error().code, "F707");
+}
+
+}  // namespace
+}  // namespace takt
