@@ -78,6 +78,15 @@ CREATE TABLE outcome (
 ) WITHOUT ROWID;
 )sql";
 
+/// Also in ledgers that were made before there was one.
+const char* const kFenceTable = R"sql(
+CREATE TABLE IF NOT EXISTS fence (
+  pipeline TEXT PRIMARY KEY,
+  state TEXT NOT NULL,
+  incarnation INTEGER NOT NULL
+) WITHOUT ROWID;
+)sql";
+
 /// SQL for an integer number of units as a plain decimal: no float, no function that is not in every sqlite3.
 std::string decimal_sql(const std::string& units, const std::string& scale) {
     const std::string digits = fmt::format("printf('%0*d', {} + 1, abs({}))", scale, units);
@@ -139,12 +148,13 @@ Status create_ledger(SqliteDatabase& database) {
     const Result<std::int64_t> objects = database.query_integer("SELECT count(*) FROM sqlite_schema");
     Status status = objects.ok() ? Status() : Status(objects.error());
     if (status.ok() && *objects == 0) {
-        status =
-            database.run(fmt::format("{}{}INSERT INTO meta VALUES ('schema_version', '{}');PRAGMA application_id = {};"
-                                     "PRAGMA user_version = {};",
-                                     kTables, views_sql(), kLedgerSchemaVersion, kApplicationId, kLedgerSchemaVersion));
+        status = database.run(
+            fmt::format("{}{}{}INSERT INTO meta VALUES ('schema_version', '{}');PRAGMA application_id = {};"
+                        "PRAGMA user_version = {};",
+                        kTables, kFenceTable, views_sql(), kLedgerSchemaVersion, kApplicationId, kLedgerSchemaVersion));
     } else if (status.ok()) {
         status = check_ledger(database);
+        if (status.ok()) status = database.run(kFenceTable);
     }
     if (!status.ok()) {
         (void)database.run("ROLLBACK");

@@ -28,6 +28,10 @@ const char* const kInsertDeadLetter =
 const char* const kInsertOutcome =
     "INSERT INTO outcome (pipeline, outcome, rule, count) VALUES (?1,?2,?3,?4) "
     "ON CONFLICT (pipeline, outcome, rule) DO UPDATE SET count = count + excluded.count";
+const char* const kSelectFence = "SELECT state, incarnation FROM fence WHERE pipeline = ?1";
+const char* const kTakeFence =
+    "INSERT INTO fence (pipeline, state, incarnation) VALUES (?1,?2,?3) "
+    "ON CONFLICT (pipeline) DO UPDATE SET state = excluded.state, incarnation = excluded.incarnation";
 const char* const kDeleteOutcomes = "DELETE FROM outcome WHERE pipeline = ?1";
 
 /// What SQL can hold.
@@ -88,7 +92,8 @@ struct SqliteSink::Connection {
     explicit Connection(SqliteDatabase opened) : database(std::move(opened)) {}
 
     SqliteDatabase database;  // first: statements end before it
-    SqliteStatement insert_posting, insert_line, select_posting, insert_dead_letter, insert_outcome, delete_outcomes;
+    SqliteStatement insert_posting, insert_line, select_posting, insert_dead_letter, insert_outcome, delete_outcomes,
+        select_fence, take_fence;
 
     Status prepare() {
         const auto make = [&](SqliteStatement& to, const char* sql) -> Status {
@@ -103,7 +108,9 @@ struct SqliteSink::Connection {
                                                                              {select_posting, kSelectPosting},
                                                                              {insert_dead_letter, kInsertDeadLetter},
                                                                              {insert_outcome, kInsertOutcome},
-                                                                             {delete_outcomes, kDeleteOutcomes}}) {
+                                                                             {delete_outcomes, kDeleteOutcomes},
+                                                                             {select_fence, kSelectFence},
+                                                                             {take_fence, kTakeFence}}) {
             if (Status status = make(statement, sql); !status.ok()) return status;
         }
         return {};
@@ -150,13 +157,56 @@ Status SqliteSink::open() {
     auto connection = std::make_unique<Connection>(std::move(*database));
     if (Status status = connection->prepare(); !status.ok()) return status;
     connection_ = std::move(connection);
-    return {};
+    return run_.incarnation > 0 ? take_fence() : Status();
+}
+
+/// Whose ledger it is; an incarnation of 0: nobody's.
+Result<RunIdentity> SqliteSink::owner() {
+    SqliteStatement& row = connection_->select_fence;
+    row.bind(1, pipeline_);
+    RunIdentity owner;
+    const int code = row.step();
+    if (code == SQLITE_ROW) owner = {std::string(row.text(0)), static_cast<std::uint64_t>(row.integer(1))};
+    const Status status =
+        code == SQLITE_ROW || code == SQLITE_DONE ? Status() : Status(connection_->database.error("cannot read"));
+    row.reset();
+    if (!status.ok()) return status.error();
+    return owner;
+}
+
+Error SqliteSink::fenced(const RunIdentity& owner) const {
+    return {"F624", fmt::format("{} belongs to start {} of pipeline '{}' now, and this is start {}: nothing was posted",
+                                options_.path, owner.incarnation, pipeline_, run_.incarnation)};
+}
+
+/// From now on what earlier starts still send is refused. The starts of another state have a count of their own.
+Status SqliteSink::take_fence() {
+    return connection_->database.transaction([&]() -> Status {
+        const Result<RunIdentity> before = owner();
+        if (!before.ok()) return before.error();
+        if (before->state == run_.state && before->incarnation > run_.incarnation) return fenced(*before);
+        SqliteStatement& row = connection_->take_fence;
+        row.bind(1, pipeline_);
+        row.bind(2, run_.state);
+        row.bind(3, static_cast<std::int64_t>(run_.incarnation));
+        return connection_->database.execute(row);
+    });
+}
+
+Status SqliteSink::check_fence() {
+    if (run_.incarnation == 0) return {};
+    const Result<RunIdentity> now = owner();
+    if (!now.ok()) return now.error();
+    return now->state == run_.state && now->incarnation == run_.incarnation ? Status() : Status(fenced(*now));
 }
 
 template <typename Body>
 Status SqliteSink::transaction(Body&& body) {
     CHECK(connection_ != nullptr);
-    return connection_->database.transaction(std::forward<Body>(body));
+    return connection_->database.transaction([&]() -> Status {
+        if (Status mine = check_fence(); !mine.ok()) return mine;
+        return body();
+    });
 }
 
 Result<std::vector<Sink::Delivery>> SqliteSink::deliver(std::span<const Posting> postings) {

@@ -204,5 +204,56 @@ TEST(SqliteSink, AnotherDatabaseIsNotTouched) {
     EXPECT_THAT(old.open().error().text(), HasSubstr("version 99"));
 }
 
+std::unique_ptr<SqliteSink> ledger_of(const std::string& path, const RunIdentity& run) {
+    auto sink = std::make_unique<SqliteSink>(
+        SqliteSink::Options{.path = path, .synchronous = SqliteSink::Synchronous::off}, "plant_to_ledger");
+    sink->resume({.run = run, .confirmed = {}, .unconfirmed = false});
+    return sink;
+}
+
+TEST(SqliteSink, OnlyTheLatestStartOfAPipelineMayWrite) {
+    const Folder folder;
+    const std::vector<Posting> one{goods_receipt("a", 1, 1)};
+    const std::vector<Posting> two{goods_receipt("b", 1, 1)};
+    const auto first = ledger_of(folder / "l.db", {"state", 1});
+    ASSERT_TRUE(first->open().ok());
+    ASSERT_TRUE(first->deliver(one).ok());
+    const auto second = ledger_of(folder / "l.db", {"state", 2});
+    ASSERT_TRUE(second->open().ok());
+    const auto late = first->deliver(two);
+    ASSERT_FALSE(late.ok());
+    EXPECT_EQ(late.error().code, "F624");
+    EXPECT_THAT(late.error().message, HasSubstr("start 2 of pipeline 'plant_to_ledger' now, and this is start 1"));
+    EXPECT_EQ(first->keep(std::vector<DeadLetter>(1)).error().code, "F624");
+    EXPECT_EQ(first->summarize({}).error().code, "F624");
+    EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "1");
+    EXPECT_EQ(first->open().error().code, "F624") << "it must not take the ledger back";
+    EXPECT_TRUE(second->deliver(two).ok());
+    EXPECT_TRUE(open_ledger(folder / "l.db")->deliver(two).ok()) << "a run without a state is no run of it";
+}
+
+TEST(SqliteSink, AStateThatWasBegunAnewTakesTheLedgerOver) {
+    const Folder folder;
+    const auto old = ledger_of(folder / "l.db", {"old", 7});
+    ASSERT_TRUE(old->open().ok());
+    const auto fresh = ledger_of(folder / "l.db", {"fresh", 1});
+    ASSERT_TRUE(fresh->open().ok());
+    const std::vector<Posting> one{goods_receipt("a", 1, 1)};
+    EXPECT_EQ(old->deliver(one).error().code, "F624");
+    EXPECT_TRUE(fresh->deliver(one).ok());
+}
+
+TEST(SqliteSink, ALedgerThatWasMadeWithoutAFenceGetsOne) {
+    const Folder folder;
+    open_ledger(folder / "l.db").reset();
+    {
+        auto database = SqliteDatabase::open(folder / "l.db", SqliteDatabase::Mode::read_write);
+        ASSERT_TRUE(database.ok());
+        ASSERT_TRUE(database->run("DROP TABLE fence").ok());
+    }
+    ASSERT_TRUE(ledger_of(folder / "l.db", {"state", 3})->open().ok());
+    EXPECT_EQ(ask(folder / "l.db", "SELECT state || ' ' || incarnation FROM fence"), "state 3");
+}
+
 }  // namespace
 }  // namespace takt
