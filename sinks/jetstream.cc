@@ -10,6 +10,7 @@ constexpr const char* kHashHeader = "Takt-Payload-Hash";
 constexpr const char* kExpectHeader = "Nats-Expected-Last-Subject-Sequence";
 constexpr std::uint64_t kWrongLastSequence = 10071;
 constexpr std::uint64_t kTooLarge = 10054;
+constexpr std::uint64_t kReadBackMessages = 500;
 
 /// The number after `name` in an answer of the server, which we know to be flat JSON without blanks in its members.
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view name) {
@@ -60,6 +61,12 @@ std::string JetStreamSink::describe() const {
     return fmt::format("jetstream {} at {}", options_.stream, describe_servers(options_));
 }
 
+void JetStreamSink::resume(const Past& past) {
+    run_ = past.run;
+    position_ = past.confirmed;
+    unconfirmed_ = past.unconfirmed;
+}
+
 Status JetStreamSink::open() {
     Result<NatsSubject> subject = NatsSubject::parse(options_.subject);
     if (!subject.ok()) return subject.error();
@@ -89,6 +96,7 @@ Status JetStreamSink::make_stream() {
     jsStreamInfo* found = nullptr;
     natsStatus status = js_GetStreamInfo(&found, jetstream_.get(), options_.stream.c_str(), nullptr, nullptr);
     const StreamInfoHandle info(found);
+    jsStreamInfo* added = nullptr;
     if (status == NATS_NOT_FOUND) {
         const std::string postings = subject_.pattern();
         const std::string root = postings.ends_with(">") ? postings.substr(0, postings.size() - 1) : "";
@@ -103,9 +111,77 @@ Status JetStreamSink::make_stream() {
         config.Storage = js_FileStorage;
         config.DenyDelete = true;
         config.DenyPurge = true;
-        status = js_AddStream(nullptr, jetstream_.get(), &config, nullptr, nullptr);
+        status = js_AddStream(&added, jetstream_.get(), &config, nullptr, nullptr);
     }
+    const StreamInfoHandle made(added);
     if (status != NATS_OK) return nats_error("E524", fmt::format("{} cannot be used", describe()), status);
+    return recall(made != nullptr ? *made : *info);
+}
+
+/// Compares the stream with what is known of it.
+Status JetStreamSink::recall(const jsStreamInfo& stream) {
+    if (run_.incarnation == 0) return {};
+    const bool is_another = position_.created && *position_.created != stream.Created;
+    if (is_another || stream.State.LastSeq < position_.last_sequence) {
+        return Error{"F524",
+                     fmt::format("SINK_REGRESSION: {} has accepted postings up to {}, and now {} {}: it was "
+                                 "restored or made anew, and postings are missing in it",
+                                 describe(), position_.last_sequence,
+                                 is_another ? "is another stream, which ends at" : "ends at", stream.State.LastSeq)};
+    }
+    position_.created = stream.Created;
+    if (recalled_) return {};
+    if (unconfirmed_) {
+        if (Status read = read_back(position_.last_sequence + 1); !read.ok()) return read;
+    } else {
+        position_.last_sequence = stream.State.LastSeq;
+    }
+    recalled_ = true;
+    return {};
+}
+
+/// Notes the postings that the stream has from this sequence on.
+Status JetStreamSink::read_back(std::uint64_t first) {
+    jsSubOptions options;
+    jsSubOptions_Init(&options);
+    const std::string subject = subject_.pattern();
+    options.Stream = options_.stream.c_str();
+    options.Config.DeliverPolicy = js_DeliverByStartSequence;
+    options.Config.OptStartSeq = first;
+    options.Config.AckPolicy = js_AckNone;
+    options.Config.HeadersOnly = true;
+    const auto failed = [&](natsStatus status) {
+        return nats_error("E524", fmt::format("{} cannot be read back from {}", describe(), first), status);
+    };
+    natsSubscription* made = nullptr;
+    natsStatus status = js_PullSubscribe(&made, jetstream_.get(), subject.c_str(), nullptr, nullptr, &options, nullptr);
+    const NatsSubscriptionHandle subscription(made);
+    if (status != NATS_OK) return failed(status);
+    jsConsumerInfo* found = nullptr;
+    status = natsSubscription_GetConsumerInfo(&found, made, nullptr, nullptr);
+    const ConsumerInfoHandle info(found);
+    if (status != NATS_OK) return failed(status);
+    stored_.clear();
+    std::uint64_t left = found->NumPending;
+    while (left > 0) {
+        natsMsgList list{};
+        const int batch = static_cast<int>(std::min<std::uint64_t>(left, kReadBackMessages));
+        status =
+            natsSubscription_Fetch(&list, made, batch, options_.ack_timeout / std::chrono::milliseconds(1), nullptr);
+        if (status != NATS_OK) return failed(status);
+        for (int i = 0; i < list.Count; ++i) {
+            natsMsg* const message = list.Msgs[i];
+            const std::string_view id = nats_header(message, kIdHeader);
+            jsMsgMetaData* meta = nullptr;
+            if (!id.empty() && natsMsg_GetMetaData(&meta, message) == NATS_OK) {
+                stored_.try_emplace(std::string(id),
+                                    Stored{std::string(nats_header(message, kHashHeader)), meta->Sequence.Stream});
+            }
+            jsMsgMetaData_Destroy(meta);
+        }
+        left -= std::min<std::uint64_t>(left, static_cast<std::uint64_t>(list.Count));
+        natsMsgList_Destroy(&list);
+    }
     return {};
 }
 
@@ -123,17 +199,22 @@ natsStatus JetStreamSink::publish(const Outgoing& message, std::size_t index) {
     return status;
 }
 
+Sink::Delivery JetStreamSink::accept(std::uint64_t sequence, std::string reason) {
+    position_.last_sequence = std::max(position_.last_sequence, sequence);
+    return {State::accepted, fmt::format("{}:{}", options_.stream, sequence), std::move(reason)};
+}
+
 Sink::Delivery JetStreamSink::compare(const Outgoing& message, std::uint64_t sequence) {
     const std::string reference = fmt::format("{}:{}", options_.stream, sequence);
     natsMsg* found = nullptr;
     const natsStatus status = js_GetMsg(&found, jetstream_.get(), options_.stream.c_str(), sequence, nullptr, nullptr);
     const NatsMessageHandle stored(found);
-    if (status == NATS_NOT_FOUND) return {State::accepted, reference, "stored before, and gone since"};
+    if (status == NATS_NOT_FOUND) return accept(sequence, "stored before, and gone since");
     if (status != NATS_OK)
         return {State::unknown, {}, fmt::format("{} cannot be read back: {}", reference, natsStatus_GetText(status))};
     if (nats_header(found, kIdHeader) != message.id || nats_header(found, kHashHeader) != message.hash)
         return {State::refused, reference, "IDEMPOTENCY_CONFLICT"};
-    return {State::accepted, reference, {}};
+    return accept(sequence);
 }
 
 Sink::Delivery JetStreamSink::judge(const Outgoing& message, natsMsg* answer) {
@@ -150,7 +231,7 @@ Sink::Delivery JetStreamSink::judge(const Outgoing& message, natsMsg* answer) {
     const std::optional<std::uint64_t> sequence = number_after(text, "\"seq\"");
     if (!sequence) return {State::unknown, {}, std::string(text)};
     if (text.find("\"duplicate\"") != std::string_view::npos) return compare(message, *sequence);
-    return {State::accepted, fmt::format("{}:{}", options_.stream, *sequence), {}};
+    return accept(*sequence);
 }
 
 Result<std::vector<Sink::Delivery>> JetStreamSink::send(std::vector<Outgoing> messages) {
@@ -213,6 +294,15 @@ Result<std::vector<Sink::Delivery>> JetStreamSink::deliver(std::span<const Posti
     const bool once = subject_.uses("key");
     for (std::size_t i = 0; i < postings.size(); ++i) {
         const Posting& posting = postings[i];
+        if (const auto known = stored_.find(posting.key); known != stored_.end()) {
+            const bool same = known->second.payload_hash == posting.payload_hash;
+            deliveries[i] = accept(known->second.sequence);
+            if (!same) {
+                deliveries[i].state = State::refused;
+                deliveries[i].reason = "IDEMPOTENCY_CONFLICT";
+            }
+            continue;
+        }
         std::optional<std::string> text = message_of(posting, options_.format);
         if (!text) continue;
         messages.push_back({.subject = subject_.of(posting),

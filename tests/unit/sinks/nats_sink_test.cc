@@ -216,6 +216,70 @@ TEST_F(NatsSinkTest, AKeyInTheSubjectHoldsBeyondTheDuplicateWindow) {
     EXPECT_EQ(stored(), 3u);
 }
 
+TEST_F(NatsSinkTest, AStartReadsBackWhatWasSentHoweverLongAgo) {
+    // Nothing in the subject tells postings apart, and the duplicate window is over when the second run sends.
+    jsStreamConfig config;
+    jsStreamConfig_Init(&config);
+    const char* subjects[] = {"ledger.>"};
+    config.Name = "LEDGER";
+    config.Subjects = subjects;
+    config.SubjectsLen = 1;
+    config.Duplicates = 100 * kMillisecond;
+    ASSERT_EQ(js_AddStream(nullptr, jetstream_.get(), &config, nullptr, nullptr), NATS_OK);
+    JetStreamSink::Options options = options_;
+    options.subject = "ledger.{type}";
+    SinkPosition confirmed;
+    {
+        JetStreamSink first(options);
+        first.resume({.run = {"state", 1}, .confirmed = {}, .unconfirmed = false});
+        ASSERT_TRUE(first.open().ok());
+        deliver(first, postings(0, 10));
+        confirmed = first.position();
+        EXPECT_EQ(confirmed.last_sequence, 10u);
+        deliver(first, postings(10, 1200));
+    }
+    const Timestamp end = system_clock().monotonic() + 10 * kSecond;
+    while (stored() < 1202 && system_clock().monotonic() < end) {
+        jsPubOptions probe;
+        jsPubOptions_Init(&probe);
+        probe.MsgId = "probe";
+        js_Publish(nullptr, jetstream_.get(), "ledger.probe", "x", 1, &probe, nullptr);
+    }
+    ASSERT_EQ(stored(), 1202u);
+    JetStreamSink second(options);
+    second.resume({.run = {"state", 2}, .confirmed = confirmed, .unconfirmed = true});
+    ASSERT_TRUE(second.open().ok());
+    EXPECT_EQ(second.position(), confirmed) << "what was not confirmed must be found by the next start, too";
+    const auto again = deliver(second, postings(10, 1201));
+    for (std::size_t i = 0; i + 1 < again.size(); ++i) ASSERT_EQ(again[i].reference, fmt::format("LEDGER:{}", 11 + i));
+    EXPECT_EQ(again.back().reference, "LEDGER:1203");
+    EXPECT_EQ(stored(), 1203u);
+    EXPECT_EQ(second.position().last_sequence, 1203u);
+    const std::vector<Posting> changed = {posting(700, "22222222222222222222222222222222")};
+    const Sink::Delivery conflict = deliver(second, changed)[0];
+    EXPECT_EQ(conflict.state, Sink::State::refused);
+    EXPECT_EQ(conflict.reason, "IDEMPOTENCY_CONFLICT");
+}
+
+TEST_F(NatsSinkTest, AStreamThatHasLostPostingsIsRefused) {
+    JetStreamSink first(options_);
+    first.resume({.run = {"state", 1}, .confirmed = {}, .unconfirmed = false});
+    ASSERT_TRUE(first.open().ok());
+    deliver(first, postings(0, 3));
+    SinkPosition beyond = first.position();
+    beyond.last_sequence = 4;
+    SinkPosition of_another = first.position();
+    *of_another.created -= 1;
+    for (const SinkPosition& confirmed : {beyond, of_another}) {
+        JetStreamSink second(options_);
+        second.resume({.run = {"state", 2}, .confirmed = confirmed, .unconfirmed = true});
+        const Status opened = second.open();
+        ASSERT_FALSE(opened.ok());
+        EXPECT_EQ(opened.error().code, "F524");
+        EXPECT_THAT(opened.error().message, HasSubstr("SINK_REGRESSION"));
+    }
+}
+
 TEST_F(NatsSinkTest, WithoutAnAnswerTheStateIsUnknownAndSendingAgainIsSafe) {
     JetStreamSink sink(options_);
     ASSERT_TRUE(sink.open().ok());
