@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
     takt::add_check(app, invocation);
     takt::add_graph(app, invocation);
     takt::add_test(app, invocation);
+    takt::add_audit(app, invocation);
     takt::add_ledger(app, invocation);
     takt::add_sim(app, invocation);
     takt::add_list(app, invocation);

@@ -350,6 +350,23 @@ void Accumulator::merge(std::byte* into, std::byte* from) const {
     if (is_text(type_)) own->text_values[index_] = std::move(other->text_values[index_]);
 }
 
+bool Accumulator::adds_up() const {
+    return function_ == Function::count || (function_ == Function::sum && is_exact(type_));
+}
+
+Int128 Accumulator::contribution(const Batch& batch, std::span<const Row> rows) const {
+    if (function_ == Function::count) return static_cast<Int128>(rows.size());
+    const Column& column = batch.column(argument_);
+    UInt128 sum = 0;
+    if (type_.is(TypeKind::decimal)) {
+        const Int128* values = column.values<Int128>();
+        for (const Row row : rows) sum += column.valid().test(row) ? static_cast<UInt128>(values[row]) : 0;
+    } else {
+        for (const Row row : rows) sum += column.valid().test(row) ? static_cast<UInt128>(exact_at(column, row)) : 0;
+    }
+    return static_cast<Int128>(sum);
+}
+
 Int128 Accumulator::exact_result(const std::byte* block) const {
     switch (function_) {
         case Function::count:

@@ -8,6 +8,7 @@
 #include "operators/open_panes.h"
 #include "operators/rules_step.h"
 #include "operators/session_table.h"
+#include "operators/value_book.h"
 
 namespace takt {
 namespace {
@@ -52,6 +53,17 @@ struct Options {
 
 struct AggregateSpec : PaneSpec {
     Emit emit = Emit::delta;
+    std::vector<std::string> value_names;  ///< by function
+    std::vector<std::size_t> booked;       ///< functions whose results add up: the numbers of the ValueBook
+
+    std::vector<ValueBook::Number> booked_numbers() const {
+        std::vector<ValueBook::Number> numbers;
+        for (const std::size_t function : booked) {
+            const int scale = functions[function].type().scale;
+            numbers.push_back({value_names[function], scale, scale, false, true});
+        }
+        return numbers;
+    }
 };
 
 /// What a pane has emitted before: for deltas and revisions.
@@ -121,6 +133,13 @@ Scalar total(const Scalar& now, const Scalar& more) {
     return std::holds_alternative<std::monostate>(now) ? more : now;
 }
 
+/// The units of a result that adds up; nothing counts as 0.
+Int128 exact_units(const Scalar& value) {
+    if (const auto* exact = std::get_if<Int128>(&value)) return *exact;
+    if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole;
+    return 0;
+}
+
 /// Whether `emit: delta` says how the result changed; an extreme or an edge has no meaningful difference and is told as
 /// it stands.
 bool has_difference(Function function) {
@@ -170,7 +189,26 @@ bool load_scalar(Scalar& value, ByteReader& in) {
 /// What panes and sessions have in common.
 class AggregateBase : public KeyedState {
   protected:
-    explicit AggregateBase(const AggregateSpec& spec) : spec_(spec) {}
+    explicit AggregateBase(const AggregateSpec& spec) : spec_(spec), book_(spec.name, spec.booked_numbers()) {
+        const std::vector<std::string_view> no_units(spec.booked.size());
+        (void)book_.place(no_units);
+    }
+
+    void contribute(const Batch& batch, std::span<const Row> rows) {
+        for (std::size_t i = 0; i < spec_.booked.size(); ++i)
+            book_.contribute(0, i, spec_.functions[spec_.booked[i]].contribution(batch, rows));
+    }
+    /// What a pane holds of a booked number beyond what it has sent on.
+    Int128 untold(const std::byte* block, std::size_t number) const {
+        const std::size_t function = spec_.booked[number];
+        const auto emitted = emitted_.find(block);
+        const bool told = emitted != emitted_.end() && !emitted->second.values.empty();
+        return wrapping_subtract(spec_.functions[function].exact_result(block),
+                                 told ? exact_units(emitted->second.values[function]) : 0);
+    }
+    void add_untold(const std::byte* block, ValueBook::Open& open) const {
+        for (std::size_t i = 0; i < spec_.booked.size(); ++i) open.add(0, i, untold(block, i));
+    }
 
     /// The block itself stays with its table.
     void forget_emitted(const std::byte* block) { emitted_.erase(block); }
@@ -189,6 +227,7 @@ class AggregateBase : public KeyedState {
     }
 
     void emit(std::string_view key, const Window& window, const std::byte* block, LaneOutput& output) {
+        for (std::size_t i = 0; i < spec_.booked.size(); ++i) book_.settle(0, i, untold(block, i), 0);
         Emitted& emitted = emitted_[block];
         std::vector<Scalar> values;
         for (const Accumulator& function : spec_.functions) values.push_back(function.result(block));
@@ -245,6 +284,7 @@ class AggregateBase : public KeyedState {
     }
 
     const AggregateSpec& spec_;
+    ValueBook book_;
 
   private:
     void add_emitted(Emitted& into, const Emitted& from) const {
@@ -266,13 +306,22 @@ class AggregateState final : public AggregateBase {
     explicit AggregateState(const AggregateSpec& spec) : AggregateBase(spec), panes_(spec) {}
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
-        panes_.add(batch, rows, watermark, [](Row, std::byte*) {});
+        panes_.add(
+            batch, rows, watermark, [](Row, std::byte*) {},
+            [&](std::span<const Row> added, std::span<std::byte* const>) { contribute(batch, added); });
     }
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
             after, [&](PaneTable::Pane& pane) { emit(pane.key(), pane.window(), pane.block(), output); },
             [&](PaneTable::Pane& pane) { forget_emitted(pane.block()); });
+        book_.report(output.values);
+    }
+
+    void add_open(std::vector<ValueSum>& open) const override {
+        ValueBook::Open sums(book_);
+        panes_.for_each([&](const std::byte* block) { add_untold(block, sums); });
+        sums.report(open);
     }
 
     void save(StateGroups& groups) const override {
@@ -314,6 +363,7 @@ class SessionState final : public AggregateBase {
             if (pane_header(block).events == 0) spec_.begin(block);
             // One by one: the next row may join this session to another.
             spec_.add(batch, std::span(&row, 1), std::span(&block, 1));
+            contribute(batch, std::span(&row, 1));
         }
     }
 
@@ -325,6 +375,13 @@ class SessionState final : public AggregateBase {
                 forget_emitted(session.block.get());
                 release_block(session.block.get());
             });
+        book_.report(output.values);
+    }
+
+    void add_open(std::vector<ValueSum>& open) const override {
+        ValueBook::Open sums(book_);
+        sessions_.for_each([&](const SessionTable::Session& session) { add_untold(session.block.get(), sums); });
+        sums.report(open);
     }
 
     void save(StateGroups& groups) const override {
@@ -434,7 +491,9 @@ class AggregatePlanner {
                                                context_, pane_.arguments);
             if (!planned) continue;
             if (!add_field(one.name, planned->result, one.name_place)) continue;
-            spec_.add_function(*planned);
+            const std::size_t function = spec_.add_function(*planned);
+            spec_.value_names.push_back(one.name);
+            if (spec_.functions[function].adds_up()) spec_.booked.push_back(function);
         }
     }
 

@@ -55,9 +55,9 @@ class OpenPanes {
     OpenPanes& operator=(const OpenPanes&) = delete;
 
     /// Adds each row without an outcome to the panes of its windows; `begin(row, block)` is called for the first row of
-    /// a pane, before any is added to it.
-    template <typename Begin>
-    void add(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Begin&& begin) {
+    /// a pane, before any is added to it; `added(rows, blocks)` when rows[i] were added to blocks[i].
+    template <typename Begin, typename Added>
+    void add(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Begin&& begin, Added&& added) {
         const std::uint32_t windows = spec_.window.windows_per_event();
         for (; !rows.empty(); rows = rows.subspan(std::min(kRowsAtOnce, rows.size()))) {
             for (std::uint32_t back = 0; back < windows; ++back) {
@@ -71,6 +71,7 @@ class OpenPanes {
                 blocks_.resize(found_.size());
                 for (std::size_t i = 0; i < found_.size(); ++i) blocks_[i] = found_[i]->block();
                 spec_.add(batch, rows_, blocks_);
+                added(std::span<const Row>(rows_), std::span<std::byte* const>(blocks_));
             }
         }
     }
@@ -107,6 +108,12 @@ class OpenPanes {
             if (pane == nullptr || !more(pane->block(), in)) return false;
         }
         return in.ok();
+    }
+
+    /// The block of each pane, in no particular order.
+    template <typename Visit>
+    void for_each(Visit&& visit) const {
+        panes_.for_each([&](const PaneTable::Pane& pane) { visit(pane.block()); });
     }
 
     std::uint64_t size() const { return panes_.size(); }

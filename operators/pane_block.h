@@ -48,7 +48,7 @@ struct PaneHeader {
     Hash128 ids;
     std::uint64_t last_sequence;
     std::uint32_t source;
-    std::uint32_t reserved;
+    std::uint32_t book_place;  ///< of the step's ValueBook, for its units; not saved
 };
 static_assert(sizeof(PaneHeader) % 16 == 0);
 

@@ -7,6 +7,7 @@
 #include "operators/open_panes.h"
 #include "operators/posting_identity.h"
 #include "operators/rules_step.h"
+#include "operators/value_book.h"
 
 namespace takt {
 namespace {
@@ -89,6 +90,7 @@ struct PostSpec : PaneSpec {
     int quantity_digits = 6;
     int amount_digits = 2;
     std::uint32_t posted_offset = 0;
+    std::uint32_t residual_offset = 0;  ///< 0: postings say all that panes hold
 };
 
 /// What earlier revisions of the pane have posted.
@@ -99,10 +101,28 @@ struct Posted {
     std::uint64_t unused;
 };
 
+/// What rounding has left out of what earlier revisions have posted, at the ValueBook's scale; only where it can.
+struct Residual {
+    Int128 quantity;
+    Int128 amount;
+};
+
+/// The numbers of a posting in its ValueBook.
+enum Number : std::size_t { kQuantity, kAmount };
+
+std::vector<ValueBook::Number> booked_numbers(const PostSpec& spec) {
+    const auto adds_up = [&](int function) {
+        return function < 0 || spec.functions[static_cast<std::size_t>(function)].adds_up();
+    };
+    return {{"quantity", spec.quantity_source_scale, spec.quantity_digits, true, adds_up(spec.quantity_function)},
+            {"amount", spec.amount_source_scale, spec.amount_digits, true, adds_up(spec.amount_function)}};
+}
+
 /// Everything that panes and single events post in common.
 class PostBase : public KeyedState {
   public:
-    explicit PostBase(const PostSpec& spec) : spec_(spec), finder_(spec.window) {}
+    explicit PostBase(const PostSpec& spec)
+        : spec_(spec), finder_(spec.window), book_(spec.name, booked_numbers(spec)) {}
 
   protected:
     /// A document without its numbers.
@@ -146,8 +166,15 @@ class PostBase : public KeyedState {
         return texts;
     }
 
+    std::uint32_t book_place(const Texts& texts) {
+        const std::string_view units[] = {spec_.has_quantity ? texts[kUnit] : std::string_view(),
+                                          spec_.has_amount ? texts[kCurrency] : std::string_view()};
+        return book_.place(units);
+    }
+
     const PostSpec& spec_;
     WindowFinder finder_;
+    ValueBook book_;
 };
 
 /// Posts each event by itself.
@@ -163,10 +190,11 @@ class EventPostState final : public PostBase {
             const Timestamp time = batch.event_time[row];
             const Texts texts = read_texts(batch, row);
             Posting posting = draft(keys[row], texts, time, 1);
+            const std::uint32_t place = book_place(texts);
             posting.quantity = posting.quantity_cumulative =
-                number(batch, row, spec_.quantity, spec_.quantity_digits, posting.has_quantity);
+                number(batch, row, spec_.quantity, place, kQuantity, posting.has_quantity);
             posting.amount = posting.amount_cumulative =
-                number(batch, row, spec_.amount, spec_.amount_digits, posting.has_amount);
+                number(batch, row, spec_.amount, place, kAmount, posting.has_amount);
             alignas(16) std::byte block[sizeof(PaneHeader)] = {};
             std::byte* const blocks[] = {block};
             add_lineage(batch, *spec_.segment, std::span(&row, 1), blocks);
@@ -183,6 +211,7 @@ class EventPostState final : public PostBase {
     void end_epoch(Timestamp, Timestamp, std::uint64_t, LaneOutput& output) override {
         std::move(made_.begin(), made_.end(), std::back_inserter(output.postings));
         made_.clear();
+        book_.report(output.values);
     }
 
     std::uint64_t entries() const override { return 0; }
@@ -208,13 +237,18 @@ class EventPostState final : public PostBase {
         return fmt::format("{}:{}:{}", spec_.sources[batch.source], origin.sequence, origin.part);
     }
 
-    static Int128 number(const Batch& batch, Row row, Slot slot, int digits, bool& has) {
+    Int128 number(const Batch& batch, Row row, Slot slot, std::uint32_t place, Number which, bool& has) {
         if (slot == kNoSlot) return 0;
         const Column& column = batch.column(slot);
         has = column.valid().test(row);
         if (!has) return 0;
-        const auto value = rescale(column.values<Int128>()[row], column.type().scale, digits);
+        const ValueBook::Number& booked = book_.numbers()[which];
+        const Int128 units = column.values<Int128>()[row];
+        const auto value = rescale(units, column.type().scale, booked.posted_scale);
         CHECK(value.has_value());
+        const Int128 exact = booked.exact(units);
+        book_.contribute(place, which, units);
+        book_.settle(place, which, exact, wrapping_subtract(exact, booked.posted(*value)));
         return *value;
     }
 
@@ -231,13 +265,37 @@ class PanePostState final : public PostBase {
     explicit PanePostState(const PostSpec& spec) : PostBase(spec), panes_(spec) {}
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
-        panes_.add(batch, rows, watermark,
-                   [&](Row row, std::byte* block) { pane_header(block).texts = pack_texts(read_texts(batch, row)); });
+        panes_.add(
+            batch, rows, watermark,
+            [&](Row row, std::byte* block) {
+                const Texts texts = read_texts(batch, row);
+                pane_header(block).texts = pack_texts(texts);
+                pane_header(block).book_place = book_place(texts);
+            },
+            [&](std::span<const Row> added, std::span<std::byte* const> blocks) {
+                contribute(batch, added, blocks, spec_.quantity_function, kQuantity);
+                contribute(batch, added, blocks, spec_.amount_function, kAmount);
+            });
     }
 
     void end_epoch(Timestamp, Timestamp after, std::uint64_t, LaneOutput& output) override {
         panes_.advance(
             after, [&](PaneTable::Pane& pane) { fire(pane, output); }, [](PaneTable::Pane&) {});
+        book_.report(output.values);
+    }
+
+    void add_open(std::vector<ValueSum>& open) const override {
+        ValueBook::Open sums(book_);
+        panes_.for_each([&](const std::byte* block) {
+            const Posted& posted = *reinterpret_cast<const Posted*>(block + spec_.posted_offset);
+            for (const Number which : {kQuantity, kAmount}) {
+                const Int128 held = exact(block, which);
+                const Int128 told =
+                    wrapping_add(book_.numbers()[which].posted(posted_of(posted, which)), residual_of(block, which));
+                sums.add(pane_header(block).book_place, which, wrapping_subtract(held, told));
+            }
+        });
+        sums.report(open);
     }
 
     void save(StateGroups& groups) const override {
@@ -245,8 +303,15 @@ class PanePostState final : public PostBase {
     }
     bool load(std::string_view group) override {
         ByteReader in(group);
-        return panes_.load(in, [](std::byte* block, ByteReader&) { return pane_header(block).texts != nullptr; }) &&
-               in.at_end();
+        const auto restore_place = [&](std::byte* block, ByteReader&) {
+            PaneHeader& header = pane_header(block);
+            if (header.texts == nullptr) return false;
+            Texts texts;
+            unpack_texts(header.texts, texts);
+            header.book_place = book_place(texts);
+            return true;
+        };
+        return panes_.load(in, restore_place) && in.at_end();
     }
 
     std::uint64_t entries() const override { return panes_.size(); }
@@ -259,6 +324,8 @@ class PanePostState final : public PostBase {
         const Int128 quantity =
             total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
         const Int128 amount = total(block, spec_.amount_function, spec_.amount_source_scale, spec_.amount_digits);
+        settle(pane.block(), kQuantity, posted.quantity, quantity);
+        settle(pane.block(), kAmount, posted.amount, amount);
         if (quantity == posted.quantity && amount == posted.amount) return;
         ++posted.revision;
         Texts texts;
@@ -286,6 +353,49 @@ class PanePostState final : public PostBase {
             rescale(spec_.functions[static_cast<std::size_t>(function)].exact_result(block), source_scale, digits);
         CHECK(value.has_value());
         return *value;
+    }
+
+    int function_of(Number which) const { return which == kQuantity ? spec_.quantity_function : spec_.amount_function; }
+    static Int128 posted_of(const Posted& posted, Number which) {
+        return which == kQuantity ? posted.quantity : posted.amount;
+    }
+    Int128 residual_of(const std::byte* block, Number which) const {
+        if (spec_.residual_offset == 0) return 0;
+        const Residual& residual = *reinterpret_cast<const Residual*>(block + spec_.residual_offset);
+        return which == kQuantity ? residual.quantity : residual.amount;
+    }
+
+    /// What the pane holds of the number, at the book's scale.
+    Int128 exact(const std::byte* block, Number which) const {
+        const int function = function_of(which);
+        if (function < 0) return 0;
+        return book_.numbers()[which].exact(spec_.functions[static_cast<std::size_t>(function)].exact_result(block));
+    }
+
+    void contribute(const Batch& batch, std::span<const Row> rows, std::span<std::byte* const> blocks, int function,
+                    Number which) {
+        if (function < 0 || rows.empty()) return;
+        const Accumulator& sum = spec_.functions[static_cast<std::size_t>(function)];
+        if (!sum.adds_up()) return;
+        if (book_.has_one_place()) return book_.contribute(0, which, sum.contribution(batch, rows));
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            book_.contribute(pane_header(blocks[i]).book_place, which, sum.contribution(batch, rows.subspan(i, 1)));
+        }
+    }
+
+    /// Books that the pane has now told `now` after `before`.
+    void settle(std::byte* block, Number which, Int128 before, Int128 now) {
+        if (function_of(which) < 0) return;
+        const ValueBook::Number& number = book_.numbers()[which];
+        const Int128 held = exact(block, which);
+        const Int128 left_out = wrapping_subtract(held, number.posted(now));
+        const Int128 left_out_before = residual_of(block, which);
+        const Int128 told_before = wrapping_add(number.posted(before), left_out_before);
+        book_.settle(pane_header(block).book_place, which, wrapping_subtract(held, told_before),
+                     wrapping_subtract(left_out, left_out_before));
+        if (spec_.residual_offset == 0) return;
+        Residual& residual = *reinterpret_cast<Residual*>(block + spec_.residual_offset);
+        (which == kQuantity ? residual.quantity : residual.amount) = left_out;
     }
 
     OpenPanes panes_;
@@ -401,13 +511,20 @@ class PostPlanner {
                                          spec_.quantity_source_scale);
         spec_.has_amount =
             plan_number(options_.amount, "amount", spec_.amount_function, spec_.amount, spec_.amount_source_scale);
+        if (pane_.window.has_windows() &&
+            (spec_.quantity_source_scale > spec_.quantity_digits || spec_.amount_source_scale > spec_.amount_digits)) {
+            spec_.residual_offset = spec_.block_bytes;
+            spec_.block_bytes += sizeof(Residual);
+        }
     }
 
     bool plan_number(const ExpressionText& text, const char* role, int& function_index, Slot& slot, int& scale) {
         if (text.text.empty()) return false;
         const std::string column = fmt::format("#{}.{}", step_.name, role);
         if (!pane_.window.has_windows()) {
-            slot = plan_value(text, column, TypeKind::decimal, stream_, context_, pane_.arguments);
+            Type type;
+            slot = plan_value(text, column, TypeKind::decimal, stream_, context_, pane_.arguments, &type);
+            if (slot != kNoSlot) scale = type.scale;
             return true;
         }
         const auto planned = plan_function(text, column, stream_, context_, pane_.arguments);

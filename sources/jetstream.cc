@@ -142,7 +142,13 @@ Status JetStreamSource::open(const SourcePosition& position) {
     if (begins && options_.start_sequence > 0) next_sequence_ = static_cast<std::uint64_t>(options_.start_sequence);
     // Without a sequence of its own, a beginning takes the stream as it is.
     if (begins && options_.start_sequence == 0) next_sequence_ = 0;
+    missing_before_.clear();
+    holes_.clear();
+    holes_told_ = 0;
+    const std::uint64_t wanted = next_sequence_;
     if (Status checked = check_stream(); !checked.ok()) return checked;
+    const std::uint64_t start = wanted > 0 ? wanted : next_sequence_;
+    if (begins && start > 1) missing_before_.insert(missing_before_.begin(), {1, start - 1, HoleKind::before_start});
     return make_consumer();
 }
 
@@ -203,8 +209,9 @@ Status JetStreamSource::check_anchor(std::uint64_t first_sequence, std::uint64_t
         if (status != NATS_NOT_FOUND)
             return jetstream_error(fmt::format("{}: message {} cannot be read", describe(), cut), status, code);
     }
-    if (first_sequence > next_sequence_) return lost(next_sequence_, first_sequence - 1);
-    return {};
+    if (first_sequence <= next_sequence_) return {};
+    missing_before_.push_back({next_sequence_, first_sequence - 1, HoleKind::lost});
+    return lost(next_sequence_, first_sequence - 1);
 }
 
 Status JetStreamSource::lost(std::uint64_t first, std::uint64_t last) {
@@ -221,20 +228,41 @@ Status JetStreamSource::lost(std::uint64_t first, std::uint64_t last) {
     return {};
 }
 
-Status JetStreamSource::check_holes() {
-    if (!options_.subjects.empty()) holes_.clear();
-    // Without an answer they wait for the next read.
-    if (holes_.empty() || !connection_->connected()) return {};
+/// Tells the block's holes, and finds out which of them are losses.
+Status JetStreamSource::check_holes(MessageBlock& block) {
+    if (!block.messages.empty()) block.holes = std::exchange(missing_before_, {});
+    if (!options_.subjects.empty()) {
+        for (SequenceHole& hole : holes_) {
+            hole.kind = HoleKind::filtered;
+            block.holes.push_back(hole);
+        }
+        holes_.clear();
+    }
+    if (holes_.empty()) return {};
     jsStreamInfo* found = nullptr;
     auto code = static_cast<jsErrCode>(0);
-    const natsStatus status = js_GetStreamInfo(&found, jetstream_.get(), options_.stream.c_str(), nullptr, &code);
+    const bool answered =
+        connection_->connected() &&
+        js_GetStreamInfo(&found, jetstream_.get(), options_.stream.c_str(), nullptr, &code) == NATS_OK;
     const StreamInfoHandle info(found);
-    if (status != NATS_OK) return {};
-    for (const Hole& hole : std::exchange(holes_, {})) {
+    const std::size_t told = std::exchange(holes_told_, holes_.size());
+    if (!answered) {
+        // Whether they are losses is asked again at the next read.
+        block.holes.insert(block.holes.end(), holes_.begin() + static_cast<std::ptrdiff_t>(told), holes_.end());
+        return {};
+    }
+    const std::uint64_t first_kept = info->State.FirstSeq;
+    holes_told_ = 0;
+    const std::vector<SequenceHole> holes = std::exchange(holes_, {});
+    for (std::size_t i = 0; i < holes.size(); ++i) {
+        const SequenceHole& hole = holes[i];
         // What lies above the stream's first message was deleted one by one, on purpose.
-        if (info->State.FirstSeq <= hole.first) continue;
-        if (Status recorded = lost(hole.first, std::min(hole.last, info->State.FirstSeq - 1)); !recorded.ok())
-            return recorded;
+        const std::uint64_t deleted_from = std::clamp(first_kept, hole.first, hole.last + 1);
+        if (deleted_from > hole.first) {
+            if (Status recorded = lost(hole.first, deleted_from - 1); !recorded.ok()) return recorded;
+            if (i >= told) block.holes.push_back({hole.first, deleted_from - 1, HoleKind::lost});
+        }
+        if (deleted_from <= hole.last && i >= told) block.holes.push_back({deleted_from, hole.last, HoleKind::deleted});
     }
     return {};
 }
@@ -360,7 +388,8 @@ Result<JetStreamSource::Turn> JetStreamSource::take(natsMsg* message, MessageBlo
             fmt::format("SOURCE_REGRESSION: {} delivered sequence {}, but {} was read already: it lost its tail",
                         describe(), delivery->stream_sequence, next_sequence_ - 1)};
     }
-    if (delivery->stream_sequence > next_sequence_) holes_.push_back({next_sequence_, delivery->stream_sequence - 1});
+    if (delivery->stream_sequence > next_sequence_)
+        holes_.push_back({next_sequence_, delivery->stream_sequence - 1, HoleKind::deleted});
     consumer_sequence_ = delivery->consumer_sequence;
     next_sequence_ = delivery->stream_sequence + 1;
     pending_ = delivery->pending;
@@ -482,7 +511,7 @@ Result<Source::State> JetStreamSource::read(const Limits& limits, MessageBlock& 
             broken_ = true;
         }
     }
-    if (Status checked = check_holes(); !checked.ok()) return checked.error();
+    if (Status checked = check_holes(block); !checked.ok()) return checked.error();
     if (block.messages.empty()) return State::quiet;
     const Message& last = block.messages.back();
     anchor_.sequence = last.sequence;

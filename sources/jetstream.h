@@ -85,7 +85,7 @@ class JetStreamSource final : public Source {
     Status connect();
     Status check_stream();
     Status check_anchor(std::uint64_t first_sequence, std::uint64_t last_sequence);
-    Status check_holes();
+    Status check_holes(MessageBlock& block);
     Status lost(std::uint64_t first, std::uint64_t last);
     Status make_consumer();
     void drop_consumer();
@@ -118,16 +118,14 @@ class JetStreamSource final : public Source {
     bool broken_ = false;                   // there is no consumer; rebuild
     Timestamp retry_at_ = 0;
     Duration retry_wait_ = 0;
-    Timestamp silent_since_ = 0;          // 0: something came
-    Timestamp no_data_since_ = 0;         // 0: a message came
-    Timestamp asked_at_ = 0;              // the consumer's state, while idle
-    std::uint64_t asked_pending_at_ = 0;  // the position at which the consumer had messages that did not come
-    struct Hole {
-        std::uint64_t first = 0;
-        std::uint64_t last = 0;
-    };
-    std::vector<Hole> holes_;  // sequences that did not come in this read
-    int too_large_ = 0;        // requests in a row that ended before their first message
+    Timestamp silent_since_ = 0;                // 0: something came
+    Timestamp no_data_since_ = 0;               // 0: a message came
+    Timestamp asked_at_ = 0;                    // the consumer's state, while idle
+    std::uint64_t asked_pending_at_ = 0;        // the position at which the consumer had messages that did not come
+    std::vector<SequenceHole> missing_before_;  // of the next block: found when the stream was opened
+    std::vector<SequenceHole> holes_;           // sequences that did not come, and may be lost
+    std::size_t holes_told_ = 0;                // of them, in an earlier block
+    int too_large_ = 0;                         // requests in a row that ended before their first message
     std::uint64_t dropped_ = 0;
     std::uint64_t rebuilds_ = 0;
 };

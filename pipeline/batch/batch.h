@@ -49,6 +49,22 @@ struct Message {
     Timestamp ingest_time = 0;   ///< the server's store time, or the reader's clock
 };
 
+/// Why a source has no message of a sequence; the source says so.
+enum class HoleKind : std::uint8_t {
+    before_start,  ///< before the message with which the pipeline was to begin
+    filtered,      ///< of another subject than those that are read, or deleted
+    deleted,       ///< taken out of the stream one by one
+    lost,          ///< gone before we could read it; the config says to go on
+};
+constexpr std::size_t kHoleKinds = 4;
+
+/// Sequences [first, last] without a message.
+struct SequenceHole {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    HoleKind kind = HoleKind::deleted;
+};
+
 /// Messages of one source in order, and what keeps their bytes alive (a mapped file, NATS messages, a copy).
 struct MessageBlock {
     std::vector<Message> messages;
@@ -56,6 +72,7 @@ struct MessageBlock {
     std::size_t size_bytes = 0;
     std::string anchor = {};  ///< of the source's position after the last message, see SourcePosition; empty: none
     bool own_clock = false;   ///< the reader's clock gave the ingest time, one for the whole block
+    std::vector<SequenceHole> holes = {};  ///< ascending, each before a message of the block
 };
 
 /// What happened to a row; an index into the plan's OutcomeTable. 0: still on its way.

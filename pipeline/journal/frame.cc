@@ -50,6 +50,10 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
                  letter.text.size() + letter.owner.size() + letter.step.size() + letter.correlation_id.size() +
                  letter.bytes.size();
     }
+    for (const ValueSum& value : result.audit.values)
+        bytes += 256 + value.step.size() + value.measure.size() + value.unit.size();
+    for (const PostingSum& sum : result.audit.postings)
+        bytes += 256 + sum.type.size() + sum.unit.size() + sum.currency.size();
     for (const InputRecord& record : frame.input_records) bytes += 96 + record.subject.size() + record.data.size();
     for (const SinkConfirmation& said : frame.confirmations) {
         bytes +=

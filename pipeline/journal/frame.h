@@ -100,7 +100,13 @@ struct StoredFrame {
     std::string tzdb_version;
     std::vector<std::string> sources;
     std::vector<std::string> tables;  ///< those that changed in this frame have their names, others are empty
-    Hash128 previous;                 ///< hash of the frame before
+    /// How an event can end, by code; of those that have occurred.
+    struct OutcomeName {
+        std::string outcome;  ///< "dead_letter"; empty: never occurred
+        std::string rule;
+    };
+    std::vector<OutcomeName> outcomes;
+    Hash128 previous;  ///< hash of the frame before
     Frame frame;
 };
 

@@ -308,6 +308,81 @@ FrameSection sink_confirmations_section(const FrameView& frame) {
         wire::CreateSinkConfirmationsSection(builder, all_confirmations, all_positions, all_routes, all_totals));
 }
 
+wire::Hash128 wire_hash(const Hash128& hash) {
+    return {hash.low, hash.high};
+}
+
+/// Numbers of a table: 0 is absent.
+class Numbers {
+  public:
+    explicit Numbers(std::initializer_list<Int128> values) {
+        for (const Int128 value : values) {
+            absent_.push_back(value == 0);
+            units_.push_back(units(value));
+        }
+    }
+    const wire::Units128* at(std::size_t i) const { return absent_[i] ? nullptr : &units_[i]; }
+
+  private:
+    std::vector<bool> absent_;
+    std::vector<wire::Units128> units_;
+};
+
+Offset<wire::EventSum> event_sum(FlatBufferBuilder& builder, const EventSum& sum, std::size_t code,
+                                 const Outcome* outcome) {
+    const Text name = outcome ? text(builder, to_string(outcome->kind)) : Text();
+    const Text rule = outcome ? text(builder, outcome->rule) : Text();
+    const wire::Hash128 hash = wire_hash(sum.hash);
+    return wire::CreateEventSum(builder, narrow(code), name, rule, sum.count, &hash);
+}
+
+FrameSection audit_section(const FrameContext& context, const AuditTotals& totals) {
+    FlatBufferBuilder builder(4096);
+    CHECK(totals.outcomes.size() <= context.outcomes.size());
+    std::vector<Offset<wire::EventSum>> outcomes;
+    for (std::size_t code = 0; code < totals.outcomes.size(); ++code) {
+        if (totals.outcomes[code] == EventSum{}) continue;
+        outcomes.push_back(
+            event_sum(builder, totals.outcomes[code], code, &context.outcomes.at(static_cast<OutcomeCode>(code))));
+    }
+    std::vector<Offset<wire::SourceSum>> sources;
+    for (const SourceSum& source : totals.sources) {
+        const auto holes = [&](HoleKind kind) { return source.holes[static_cast<std::size_t>(kind)]; };
+        sources.push_back(wire::CreateSourceSum(builder, source.received, holes(HoleKind::before_start),
+                                                holes(HoleKind::filtered), holes(HoleKind::deleted),
+                                                holes(HoleKind::lost)));
+    }
+    std::vector<Offset<wire::ValueSum>> values;
+    for (const ValueSum& value : totals.values) {
+        const Text step = required(builder, value.step);
+        const Text measure = required(builder, value.measure);
+        const Numbers numbers{value.contributed, value.settled, value.rounding};
+        values.push_back(wire::CreateValueSum(builder, step, measure, text(builder, value.unit),
+                                              static_cast<std::uint8_t>(value.scale), value.posts, value.adds_up,
+                                              numbers.at(0), numbers.at(1), numbers.at(2)));
+    }
+    std::vector<Offset<wire::PostingSum>> postings;
+    for (const PostingSum& sum : totals.postings) {
+        const Text type = required(builder, sum.type);
+        const Text unit = text(builder, sum.unit);
+        const Text currency = text(builder, sum.currency);
+        const Numbers numbers{sum.quantity, sum.amount, sum.debit, sum.credit};
+        const wire::Hash128 hash = wire_hash(sum.hash);
+        postings.push_back(wire::CreatePostingSum(builder, type, unit, currency,
+                                                  static_cast<std::uint8_t>(sum.quantity_scale),
+                                                  static_cast<std::uint8_t>(sum.amount_scale), sum.count, numbers.at(0),
+                                                  numbers.at(1), numbers.at(2), numbers.at(3), &hash));
+    }
+    const auto received = event_sum(builder, totals.received, 0, nullptr);
+    const auto all_outcomes = vector(builder, outcomes);
+    const auto all_sources = vector(builder, sources);
+    const auto all_values = vector(builder, values);
+    const auto all_postings = vector(builder, postings);
+    return finished(builder, wire::SectionKind::audit,
+                    wire::CreateAuditSection(builder, received, all_outcomes, narrow(totals.outcomes.size()),
+                                             all_sources, all_values, all_postings));
+}
+
 // ---- reading ------------------------------------------------------------------------------------------------------
 
 /// Copies out of one section. In what we wrote every byte is used once; a section whose parts overlap, so that a few
@@ -571,8 +646,66 @@ Wrong read(const wire::SinkConfirmationsSection& from, Reader& reader, StoredFra
             read.amounts.push_back({reader.text(amount->currency()), amount->scale(), value_of(amount->units())});
         });
     });
-});
-return wrong;
+    return wrong;
+}
+
+EventSum read_event_sum(const wire::EventSum& from) {
+    EventSum sum;
+    sum.count = from.count();
+    if (from.hash() != nullptr) {
+        const wire::Hash128 hash = copy_of(from.hash());
+        sum.hash = {hash.low(), hash.high()};
+    }
+    return sum;
+}
+
+Wrong read(const wire::AuditSection& from, Reader& reader, StoredFrame& stored) {
+    AuditTotals& totals = stored.frame.result.audit;
+    Wrong wrong;
+    const auto number = [](const wire::Units128* units) { return units != nullptr ? value_of(units) : Int128{0}; };
+    const auto scale = [&](int digits) {
+        if (digits > kMaxDecimalScale) wrong = "has a sum with more digits after the point than there can be";
+        return digits;
+    };
+    if (from.received() != nullptr) totals.received = read_event_sum(*from.received());
+    totals.outcomes.resize(from.outcome_codes());
+    stored.outcomes.resize(from.outcome_codes());
+    reader.each(from.outcomes(), [&](const wire::EventSum* sum) {
+        if (sum->code() >= totals.outcomes.size()) {
+            wrong = "counts an outcome that the plan does not have";
+            return;
+        }
+        totals.outcomes[sum->code()] = read_event_sum(*sum);
+        stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
+    });
+    reader.each(from.sources(), [&](const wire::SourceSum* source) {
+        SourceSum sum;
+        sum.received = source->received();
+        sum.holes = {source->before_start(), source->filtered(), source->deleted(), source->lost()};
+        totals.sources.push_back(sum);
+    });
+    reader.each(from.values(), [&](const wire::ValueSum* value) {
+        totals.values.push_back({reader.text(value->step()), reader.text(value->measure()), reader.text(value->unit()),
+                                 scale(value->scale()), value->posts(), value->adds_up(), number(value->contributed()),
+                                 number(value->settled()), number(value->rounding())});
+    });
+    reader.each(from.postings(), [&](const wire::PostingSum* sum) {
+        PostingSum& read = totals.postings.emplace_back();
+        read.type = reader.text(sum->type());
+        read.unit = reader.text(sum->unit());
+        read.currency = reader.text(sum->currency());
+        read.quantity_scale = scale(sum->quantity_scale());
+        read.amount_scale = scale(sum->amount_scale());
+        read.count = sum->count();
+        read.quantity = number(sum->quantity());
+        read.amount = number(sum->amount());
+        read.debit = number(sum->debit());
+        read.credit = number(sum->credit());
+        if (sum->hash() == nullptr) return;
+        const wire::Hash128 hash = copy_of(sum->hash());
+        read.hash = {hash.low(), hash.high()};
+    });
+    return wrong;
 }
 
 template <typename Table>
@@ -603,6 +736,7 @@ std::vector<FrameSection> encode_sections(const FrameContext& context, const Fra
     sections.push_back(counters_section(context, result));
     if (!frame.confirmations.empty() || !frame.positions.empty() || !frame.routes.empty() || !frame.totals.empty())
         sections.push_back(sink_confirmations_section(frame));
+    if (!result.audit.empty()) sections.push_back(audit_section(context, result.audit));
     return sections;
 }
 
@@ -626,6 +760,8 @@ std::optional<std::string> decode_section(std::uint8_t kind, std::string_view da
             return read_as<wire::CountersSection>(data, frame);
         case wire::SectionKind::sink_confirmations:
             return read_as<wire::SinkConfirmationsSection>(data, frame);
+        case wire::SectionKind::audit:
+            return read_as<wire::AuditSection>(data, frame);
     }
     return "is of a kind that this version of takt does not know";
 }

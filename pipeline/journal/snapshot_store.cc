@@ -61,6 +61,7 @@ std::string encode_state(const EngineState& state) {
     }
     out.put<std::uint64_t>(state.total_outcomes.size());
     for (const std::uint64_t total : state.total_outcomes) out.put(total);
+    save_totals(state.audit, out);
     out.put_text(state.watermarks);
     out.put<std::uint64_t>(state.steps.size());
     for (const EngineState::Step& step : state.steps) {
@@ -86,6 +87,7 @@ std::optional<EngineState> decode_state(std::string_view bytes) {
     }
     state.total_outcomes.resize(in.get_count(sizeof(std::uint64_t)));
     for (std::uint64_t& total : state.total_outcomes) total = in.get<std::uint64_t>();
+    if (!load_totals(state.audit, in)) return std::nullopt;
     state.watermarks = in.get_text();
     state.steps.resize(in.get_count(kKeyGroups * 2 * sizeof(std::uint32_t)));
     for (EngineState::Step& step : state.steps) {

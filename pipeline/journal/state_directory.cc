@@ -70,6 +70,15 @@ StateOwner this_process() {
     return {::getpid(), boot, to_hex(hash128(fmt::format("{}{} {}", seed, boot, ::getpid())))};
 }
 
+Result<std::string> read_state_pipeline(Disk& disk, const std::string& path) {
+    const auto identity = read_durable_text(disk, path + "/IDENTITY", kIdentityKind);
+    if (!identity) return identity.error();
+    if (!*identity) return Error{"C704", fmt::format("{} is no state directory: it has no IDENTITY", path)};
+    const std::optional<std::string> pipeline = (*identity)->find("pipeline");
+    if (!pipeline) return Error{"F705", fmt::format("{}/IDENTITY is damaged: it has no pipeline", path)};
+    return *pipeline;
+}
+
 Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path, const StateIdentity& identity,
                                             const StateOwner& owner) {
     StateDirectory state;

@@ -25,6 +25,10 @@ struct StateOwner {
 };
 StateOwner this_process();
 
+/// Whose state a directory holds, also while another process has it: the pipeline's name. C704: there is no state
+/// directory. F704, F705, E700.
+Result<std::string> read_state_pipeline(Disk& disk, const std::string& path);
+
 /// The folder that holds everything that a pipeline keeps between two runs (docs/formats/state.md): LOCK, IDENTITY,
 /// INCARNATION, journal/. Held by one process at a time, until the object goes. One thread.
 class StateDirectory {

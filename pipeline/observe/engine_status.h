@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/base/int128.h"
@@ -26,6 +27,23 @@ struct PostingStatus {
     int amount_scale = 2;
 };
 
+/// An equation of the audit (docs/audit.md).
+struct EquationStatus {
+    std::string name;  ///< "double entry"
+    bool balances = true;
+};
+
+/// A number of a step in one unit, in units of 10^-scale, since the first epoch.
+struct ValueStatus {
+    std::string step;
+    std::string measure;
+    std::string unit;
+    int scale = 0;
+    Int128 told = 0;      ///< posted or sent on, with what rounding left out
+    Int128 rounding = 0;  ///< of it
+    Int128 open = 0;      ///< in open windows; 0 where that is not known
+};
+
 struct SourceStatus {
     enum class State : std::uint8_t { opening, reading, idle, quiet, ended };
     std::string name;
@@ -37,6 +55,8 @@ struct SourceStatus {
     std::uint64_t queued_bytes = 0;
     std::uint64_t pending = 0;  ///< known to wait at the other side
     std::uint64_t dropped = 0;  ///< lost before we could read them
+    std::vector<std::pair<std::string, std::uint64_t>> holes =
+        {};  ///< sequences without a message in epochs, by why: "deleted"; since the first epoch
     std::uint64_t retries = 0;
     std::string last_error;  ///< empty when all is well
 };
@@ -109,6 +129,9 @@ struct EngineStatus {
     std::vector<OutcomeStatus> outcomes;  ///< only those that occurred
     std::vector<PostingStatus> postings;  ///< by type, currency
     std::uint64_t dead_letters = 0;       ///< records, those of panes included
+
+    std::vector<EquationStatus> equations;  ///< as the last epoch left them; empty: there was none
+    std::vector<ValueStatus> values;        ///< by step, measure, unit
 
     std::uint64_t epoch = 0;  ///< the last one that was released; 0: none
     Timestamp watermark = kBeginningOfTime;

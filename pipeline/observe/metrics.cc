@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <cmath>
 #include <limits>
 #include <map>
 
@@ -69,6 +70,30 @@ void add_flow(Exposition& out, const EngineStatus& status) {
     for (const auto& [type, count] : by_type) out.counter(count.count, {{"type", type}});
     out.family("takt_posting_revisions_total", "Postings that correct an earlier one.", kCounter);
     for (const auto& [type, count] : by_type) out.counter(count.revisions, {{"type", type}});
+}
+
+double number(Int128 units, int scale) {
+    return static_cast<double>(units) / std::pow(10.0, scale);
+}
+
+/// Values are shown as floats here, and nowhere else.
+void add_audit(Exposition& out, const EngineStatus& status) {
+    out.family("takt_audit_balances", "1 while an equation of the audit holds; at 0 the engine stops.", kGauge);
+    for (const EquationStatus& equation : status.equations)
+        out.gauge(equation.balances ? 1.0 : 0.0, {{"equation", equation.name}});
+    const auto labels = [](const ValueStatus& value) {
+        return Labels{{"step", value.step}, {"measure", value.measure}, {"unit", value.unit}};
+    };
+    out.family("takt_value_told", "Value that panes have posted or sent on, before rounding.", kGauge);
+    for (const ValueStatus& value : status.values) out.gauge(number(value.told, value.scale), labels(value));
+    out.family("takt_value_open", "Value in windows that are open.", kGauge);
+    for (const ValueStatus& value : status.values) out.gauge(number(value.open, value.scale), labels(value));
+    out.family("takt_value_rounding", "Value that is finer than the digits that are posted.", kGauge);
+    for (const ValueStatus& value : status.values) out.gauge(number(value.rounding, value.scale), labels(value));
+    out.family("takt_source_holes_total", "Sequences of a source that have no message, by why.", kCounter);
+    for (const SourceStatus& source : status.sources) {
+        for (const auto& [kind, holes] : source.holes) out.counter(holes, {{"source", source.name}, {"kind", kind}});
+    }
 }
 
 void add_epochs(Exposition& out, const EngineStatus& status) {
@@ -160,6 +185,7 @@ void add_edges(Exposition& out, const EngineStatus& status) {
 std::string metrics_text(const EngineStatus& status) {
     Exposition out;
     add_flow(out, status);
+    add_audit(out, status);
     add_epochs(out, status);
     add_engine(out, status);
     add_edges(out, status);

@@ -20,6 +20,7 @@ struct EngineState {
     std::vector<std::string> sources;           ///< names by index
     std::vector<SourceCut> cuts;                ///< by source index
     std::vector<std::uint64_t> total_outcomes;  ///< events by outcome code since the first epoch
+    AuditTotals audit;                          ///< at the end of that epoch
     std::string watermarks;                     ///< as the runtime writes them
     std::vector<Step> steps;                    ///< keyed steps in plan order
 };

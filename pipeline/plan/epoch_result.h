@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/plan/audit.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/plan/table_feed.h"
 
@@ -70,6 +71,8 @@ struct EpochResult {
     std::vector<std::uint64_t> pane_outcomes;  ///< the same for them
     std::vector<Posting> postings;             ///< by time, operator, key
     std::vector<DeadLetter> dead_letters;      ///< by source, sequence, part; those of panes last
+
+    AuditTotals audit;  ///< at its end, of all epochs
 
     std::vector<StateSize> states;  ///< measured; by step in plan order
 };

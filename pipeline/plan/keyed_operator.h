@@ -11,6 +11,7 @@
 
 #include "pipeline/base/hash.h"
 #include "pipeline/base/int128.h"
+#include "pipeline/plan/audit.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/plan/row_operator.h"
 
@@ -46,10 +47,12 @@ struct OrderedPosting {
 /// What the keyed operators of one lane made in one epoch.
 struct LaneOutput {
     std::vector<OrderedPosting> postings;
-    std::vector<PaneRow> rows;  ///< for the node's output segment; a node emits into one only
+    std::vector<PaneRow> rows;     ///< for the node's output segment; a node emits into one only
+    std::vector<ValueSum> values;  ///< by how much they have grown in this epoch
     void clear() {
         postings.clear();
         rows.clear();
+        values.clear();
     }
 };
 
@@ -76,6 +79,10 @@ class KeyedState {
     /// Takes over what `save` wrote for one key group that this state's lane owns, before the first row. False: the
     /// bytes are not of such a step; the state must not be used.
     virtual bool load(std::string_view group) = 0;
+
+    /// Appends, for each number of its panes, what they hold and have not told: in `contributed`, between two epochs.
+    /// Looks at each pane.
+    virtual void add_open(std::vector<ValueSum>& open) const { (void)open; }
 
     virtual std::uint64_t entries() const = 0;     ///< ids, panes
     virtual std::uint64_t size_bytes() const = 0;  ///< memory

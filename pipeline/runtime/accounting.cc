@@ -58,17 +58,26 @@ DeadLetter make_dead_letter(const Segment& segment, const OutcomeTable& outcomes
 
 }  // namespace
 
-void account(const Segment& segment, const OutcomeTable& outcomes, const std::string& origin_name, Timestamp watermark,
-             const Part& part, std::vector<std::uint64_t>& counts, std::vector<DeadLetter>& dead_letters) {
+EventSum sum_of_rows(const Batch& batch, const Hash128& seed) {
+    EventSum sum;
+    for (std::uint32_t row = 0; row < batch.rows; ++row)
+        sum.add(event_hash(seed, batch.origin[row].sequence, batch.origin[row].part));
+    return sum;
+}
+
+void account(const Segment& segment, const OutcomeTable& outcomes, const std::string& origin_name, const Hash128& seed,
+             Timestamp watermark, const Part& part, std::vector<EventSum>& sums,
+             std::vector<DeadLetter>& dead_letters) {
     const Batch& batch = *part.batch;
     const auto is_dead = [&](OutcomeCode code) { return outcomes.at(code).kind == OutcomeKind::dead_letter; };
     bool any_dead = false;
-    std::vector<std::uint64_t> here(outcomes.size());
-    for (std::uint32_t row = 0; row < batch.rows; ++row) ++here[batch.outcome[row]];
-    here[kAccepted] += std::exchange(here[kUndecided], 0);
+    std::vector<EventSum> here(outcomes.size());
+    for (std::uint32_t row = 0; row < batch.rows; ++row)
+        here[batch.outcome[row]].add(event_hash(seed, batch.origin[row].sequence, batch.origin[row].part));
+    here[kAccepted] += std::exchange(here[kUndecided], {});
     for (std::size_t code = 0; code < here.size(); ++code) {
-        counts[code] += here[code];
-        any_dead = any_dead || (here[code] > 0 && is_dead(static_cast<OutcomeCode>(code)));
+        sums[code] += here[code];
+        any_dead = any_dead || (here[code].count > 0 && is_dead(static_cast<OutcomeCode>(code)));
     }
     if (!any_dead) return;
     for (std::uint32_t i = 0; i < batch.rows; ++i) {

@@ -63,7 +63,8 @@ struct Chunk {
 
     // What became of the rows.
     std::uint64_t rows = 0;
-    std::vector<std::uint64_t> outcomes;
+    EventSum received;               ///< as they were decoded
+    std::vector<EventSum> outcomes;  ///< by outcome code
     std::vector<DeadLetter> dead_letters;
 };
 

@@ -58,6 +58,7 @@ class Core::Impl {
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     void cut(CutOptions cut);
     void drain();
+    std::vector<Imbalance> find_open_imbalances() const;
     EngineState save() const;
     Status load(const EngineState& state);
     InFlight in_flight() const;
@@ -106,6 +107,7 @@ class Core::Impl {
     void finish_rows(Chunk& chunk);
     void run_committer(Todo& todo);
     void commit_rows(Chunk& chunk);
+    void count_holes(const Chunk& chunk);
     void commit_epoch(Chunk& chunk);
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
     static KeyedState& state_of(Lane& lane, const Keyed& keyed) {
@@ -141,7 +143,9 @@ class Core::Impl {
     std::vector<Chunk*> committer_taken_;
     InOrder finished_;
     PaneStage panes_;
-    EpochResult result_;                         ///< of the epoch that is being committed
+    EpochResult result_;                         ///< of the epoch that is being committed; its totals are of all before
+    std::vector<std::uint64_t> committed_;       ///< by source: the last sequence that is counted in
+    std::vector<Hash128> seeds_;                 ///< by source: of its events' hashes
     std::vector<std::uint64_t> total_outcomes_;  ///< by outcome code, of all epochs
 
     mutable std::mutex credit_mutex_;
@@ -198,6 +202,10 @@ Core::Impl::Impl(const Plan& plan, const Options& options, std::function<void(Ep
     }
     result_.outcomes.resize(plan.outcomes.size());
     result_.pane_outcomes.resize(plan.outcomes.size());
+    result_.audit.outcomes.resize(plan.outcomes.size());
+    result_.audit.sources.resize(plan.sources.size());
+    committed_.resize(plan.sources.size());
+    for (const SourcePlan& source : plan.sources) seeds_.push_back(source_seed(source.name));
     total_outcomes_.resize(plan.outcomes.size());
     if (options.threads > 1) workers_ = std::make_unique<Workers>(options.threads, [this](Job job) { run(job); });
 }
@@ -266,6 +274,7 @@ EngineState Core::Impl::save() const {
     for (const SourcePlan& source : plan_.sources) saved.sources.push_back(source.name);
     saved.cuts = cuts_;
     saved.total_outcomes = total_outcomes_;
+    saved.audit = result_.audit;
     ByteWriter watermarks(saved.watermarks);
     watermarks_.save(watermarks);
     for (const Keyed& keyed : keyed_) {
@@ -283,12 +292,24 @@ EngineState Core::Impl::save() const {
     return saved;
 }
 
+/// What panes hold and have not told, pane by pane, against what rows brought and panes have told.
+std::vector<Imbalance> Core::Impl::find_open_imbalances() const {
+    std::vector<ValueSum> open;
+    for (const Keyed& keyed : keyed_) {
+        for (const auto& lane : lanes_) state_of(*lane, keyed).add_open(open);
+    }
+    panes_.add_open(open);
+    return takt::find_open_imbalances(result_.audit, open);
+}
+
 Status Core::Impl::load(const EngineState& state) {
     const auto foreign = [](std::string_view what) {
         return Error{"C630", fmt::format("the saved state does not fit this pipeline: {}", what)};
     };
     if (state.cuts.size() != plan_.sources.size()) return foreign("it has other sources");
-    if (state.total_outcomes.size() != total_outcomes_.size()) return foreign("events end otherwise here");
+    if (state.total_outcomes.size() != total_outcomes_.size() || state.audit.outcomes.size() != total_outcomes_.size())
+        return foreign("events end otherwise here");
+    if (state.audit.sources.size() != plan_.sources.size()) return foreign("it has other sources");
     ByteReader watermarks(state.watermarks);
     if (!watermarks_.load(watermarks) || !watermarks.at_end()) return foreign("it has other sources");
     if (state.steps.size() != keyed_.size() + panes_.steps()) return foreign("it has other steps");
@@ -306,6 +327,8 @@ Status Core::Impl::load(const EngineState& state) {
     epoch_ = state.epoch + 1;
     cuts_ = state.cuts;
     total_outcomes_ = state.total_outcomes;
+    result_.audit = state.audit;
+    for (std::size_t i = 0; i < cuts_.size(); ++i) committed_[i] = cuts_[i].last_sequence;
     return {};
 }
 
@@ -479,13 +502,14 @@ void Core::Impl::run_terminals(Lane& lane, std::uint32_t index, Chunk& chunk) {
 void Core::Impl::finish_rows(Chunk& chunk) {
     const Segment& segment = *plan_.segments[chunk.segment];
     const std::string& source = plan_.sources[chunk.source].name;
-    std::fill(chunk.outcomes.begin(), chunk.outcomes.end(), 0);
+    std::fill(chunk.outcomes.begin(), chunk.outcomes.end(), EventSum{});
     chunk.dead_letters.clear();
     chunk.rows = 0;
     for (std::size_t i = 0; i < chunk.parts_used; ++i) {
         const Part& part = chunk.parts[i];
         chunk.rows += part.batch->rows;
-        account(segment, plan_.outcomes, source, chunk.watermark, part, chunk.outcomes, chunk.dead_letters);
+        account(segment, plan_.outcomes, source, seeds_[chunk.source], chunk.watermark, part, chunk.outcomes,
+                chunk.dead_letters);
     }
     stateless_.recycle(chunk);
 }
@@ -522,8 +546,27 @@ void Core::Impl::commit_rows(Chunk& chunk) {
     result_.messages += chunk.count;
     result_.message_bytes += chunk.size_bytes;
     result_.rows += chunk.rows;
-    for (std::size_t code = 0; code < chunk.outcomes.size(); ++code) result_.outcomes[code] += chunk.outcomes[code];
+    for (std::size_t code = 0; code < chunk.outcomes.size(); ++code) {
+        result_.outcomes[code] += chunk.outcomes[code].count;
+        result_.audit.outcomes[code] += chunk.outcomes[code];
+    }
+    result_.audit.received += chunk.received;
+    count_holes(chunk);
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
+}
+
+/// Of the block's holes, those before messages of the chunk.
+void Core::Impl::count_holes(const Chunk& chunk) {
+    SourceSum& sum = result_.audit.sources[chunk.source];
+    std::uint64_t& committed = committed_[chunk.source];
+    const std::uint64_t last = chunk.block->messages[chunk.first + chunk.count - 1].sequence;
+    sum.received += chunk.count;
+    for (const SequenceHole& hole : chunk.block->holes) {
+        const std::uint64_t first = std::max(hole.first, committed + 1);
+        if (hole.last >= first && hole.last < last)
+            sum.holes[static_cast<std::size_t>(hole.kind)] += hole.last - first + 1;
+    }
+    committed = last;
 }
 
 void Core::Impl::gather(Chunk& chunk, std::vector<OrderedPosting*>& postings) {
@@ -533,6 +576,7 @@ void Core::Impl::gather(Chunk& chunk, std::vector<OrderedPosting*>& postings) {
         for (std::uint32_t lane = 0; lane < options_.lanes; ++lane) {
             LaneOutput& output = chunk.outputs[lane][i];
             for (OrderedPosting& posting : output.postings) postings.push_back(&posting);
+            for (const ValueSum& value : output.values) result_.audit.add(value);
             if (!output.rows.empty()) {
                 CHECK(node.output_segment >= 0);
                 panes_.add(static_cast<std::size_t>(node.output_segment), std::move(output.rows));
@@ -561,6 +605,7 @@ void Core::Impl::commit_epoch(Chunk& chunk) {
     result_.postings.reserve(postings.size());
     for (OrderedPosting* ordered : postings) {
         ordered->posting.epoch = chunk.epoch;
+        result_.audit.add(ordered->posting);
         result_.postings.push_back(std::move(ordered->posting));
     }
     for (auto& lane : chunk.outputs) {
@@ -571,6 +616,7 @@ void Core::Impl::commit_epoch(Chunk& chunk) {
 
     EpochResult done = std::move(result_);
     result_ = {};
+    result_.audit = done.audit;
     result_.outcomes.resize(plan_.outcomes.size());
     result_.pane_outcomes.resize(plan_.outcomes.size());
     on_epoch_(std::move(done));
@@ -587,6 +633,9 @@ void Core::cut(CutOptions cut) {
 }
 void Core::drain() {
     impl_->drain();
+}
+std::vector<Imbalance> Core::find_open_imbalances() const {
+    return impl_->find_open_imbalances();
 }
 EngineState Core::save() const {
     return impl_->save();

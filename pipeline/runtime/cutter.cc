@@ -17,6 +17,10 @@ std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlo
     const std::size_t total = block->messages.size();
     part->own_clock = block->own_clock;
     if (first + count == block->messages.size()) part->anchor = block->anchor;
+    const std::uint64_t before = first == 0 ? 0 : block->messages[first - 1].sequence;
+    for (const SequenceHole& hole : block->holes) {
+        if (hole.first > before && hole.last < part->messages.back().sequence) part->holes.push_back(hole);
+    }
     part->size_bytes = block->size_bytes * (first + count) / total - block->size_bytes * first / total;
     return part;
 }

@@ -34,6 +34,15 @@ Core::Options core_options(const Plan& plan, const Engine::Options& options) {
     return core;
 }
 
+Error out_of_balance(const std::vector<Imbalance>& found, const std::string& when) {
+    std::string texts;
+    for (const Imbalance& one : found) {
+        texts +=
+            fmt::format("; equation {} ({}): {}", static_cast<int>(one.equation), to_string(one.equation), one.text);
+    }
+    return {"F622", fmt::format("AUDIT: {} the books do not balance, and nothing of it was released{}", when, texts)};
+}
+
 }  // namespace
 
 class Engine::Impl {
@@ -62,11 +71,14 @@ class Engine::Impl {
     void ring();
     void release(EpochResult&& result);
     void count(const EpochResult& result);
+    void show_equations(const std::vector<Imbalance>& broken);
+    void show_audit(const AuditTotals& totals);
     void fail(const Error& error);
     void enter(EngineStatus::Phase phase);
 
     const Plan& plan_;
     const Options options_;
+    std::vector<std::string> source_names_;  ///< by index
     std::vector<std::unique_ptr<SourceReader>> readers_;
     std::vector<std::unique_ptr<TableReader>> tables_;
     std::vector<std::unique_ptr<SinkWriter>> writers_;
@@ -81,6 +93,7 @@ class Engine::Impl {
     std::vector<std::uint64_t> outcomes_;
     std::map<std::pair<std::string, std::string>, PostingStatus> postings_;
     std::vector<SourceCut> cuts_;
+    std::vector<SourceSum> source_sums_;
     Timestamp newest_ingest_ = 0;
     std::deque<Timestamp> epoch_starts_;  ///< monotonic, of the epochs that were cut and not yet released
 
@@ -112,6 +125,7 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
     status_.started = options.clock->monotonic();
     status_.last_progress = status_.started;
     for (const SourcePlan& source : plan.sources) {
+        source_names_.push_back(source.name);
         readers_.push_back(
             std::make_unique<SourceReader>(source,
                                            SourceReader::Options{.limits = options.read,
@@ -280,6 +294,10 @@ void Engine::Impl::take_snapshot() {
         std::lock_guard lock(mutex_);
         if (aborted_) return;
     }
+    if (const auto found = core_.find_open_imbalances(); !found.empty()) {
+        show_equations(found);
+        return fail(out_of_balance(found, fmt::format("after epoch {}", released_.load())));
+    }
     last_snapshot_ = options_.clock->monotonic();
     auto state = std::make_shared<const EngineState>(core_.save());
     snapshot_ = std::async(std::launch::async, [this, state, delivered = delivered()] {
@@ -446,9 +464,16 @@ void Engine::Impl::cut_epochs() {
 // ---- output
 // ---------------------------------------------------------------------------------------------------------------------------
 
-/// What the log already has must be the same again; what it has not is durable when this returns true. False: an error
+/// The epoch must balance. What the log already has must be the same again; what it has not is durable when this
+/// returns true. False: an error
 /// or a second stop came first, and the epoch must not be released.
 bool Engine::Impl::make_durable(const EpochResult& epoch) {
+    const auto found = find_imbalances(epoch, source_names_);
+    show_equations(found);
+    if (!found.empty()) {
+        fail(out_of_balance(found, fmt::format("in epoch {}", epoch.epoch)));
+        return false;
+    }
     if (options_.log == nullptr) return true;
     if (!replayed_.empty()) {
         const std::string difference = epoch_difference(epoch, replayed_.front());
@@ -521,6 +546,29 @@ void Engine::Impl::count(const EpochResult& result) {
     status_.states.clear();
     for (const StateSize& state : result.states)
         status_.states.push_back({state.step, state.entries, state.size_bytes});
+    show_audit(result.audit);
+}
+
+/// What the journal alone can tell; the sink's equation needs its ledger.
+void Engine::Impl::show_equations(const std::vector<Imbalance>& broken) {
+    std::lock_guard lock(mutex_);
+    status_.equations.clear();
+    for (const Equation equation : kEquations) {
+        if (equation == Equation::sink) continue;
+        const bool balances =
+            std::none_of(broken.begin(), broken.end(), [&](const Imbalance& one) { return one.equation == equation; });
+        status_.equations.push_back({std::string(to_string(equation)), balances});
+    }
+}
+
+/// With the mutex.
+void Engine::Impl::show_audit(const AuditTotals& totals) {
+    status_.values.clear();
+    for (const ValueSum& value : totals.values) {
+        status_.values.push_back({value.step, value.measure, value.unit, value.scale, value.settled, value.rounding,
+                                  value.adds_up ? wrapping_subtract(value.contributed, value.settled) : 0});
+    }
+    source_sums_ = totals.sources;
 }
 
 EngineStatus Engine::Impl::status() const {
@@ -532,6 +580,9 @@ EngineStatus Engine::Impl::status() const {
     for (std::size_t i = 0; i < readers_.size(); ++i) {
         SourceStatus& source = status.sources.emplace_back(readers_[i]->status());
         source.last_sequence = cuts_[i].last_sequence;
+        for (std::size_t kind = 0; kind < kHoleKinds && i < source_sums_.size(); ++kind) {
+            source.holes.emplace_back(to_string(static_cast<HoleKind>(kind)), source_sums_[i].holes[kind]);
+        }
         waits = waits || source.queued_messages > 0 || source.pending > 0;
     }
     for (const auto& writer : writers_) status.sinks.push_back(writer->status());

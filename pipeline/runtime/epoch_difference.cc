@@ -13,6 +13,13 @@ bool same(const Posting& a, const Posting& b) {
            a.lineage.events == b.lineage.events && a.lineage.ids == b.lineage.ids;
 }
 
+std::string difference(const AuditTotals& made, const AuditTotals& before) {
+    if (made.received != before.received) return "received events";
+    if (made.outcomes != before.outcomes) return "events by outcome";
+    if (made.sources != before.sources) return "sequences of sources";
+    return made.values != before.values ? "values" : "postings";
+}
+
 bool same(const DeadLetter& a, const DeadLetter& b) {
     return a.source == b.source && a.sequence == b.sequence && a.part == b.part && a.reason == b.reason &&
            a.bytes == b.bytes;
@@ -27,6 +34,7 @@ std::string epoch_difference(const EpochResult& made, const EpochResult& before)
     if (made.watermark_before != before.watermark_before || made.watermark_after != before.watermark_after)
         return "its watermarks are others";
     if (made.outcomes != before.outcomes) return "its events end otherwise";
+    if (made.pane_outcomes != before.pane_outcomes) return "its panes' rows end otherwise";
     if (made.postings.size() != before.postings.size())
         return fmt::format("it has {} postings, not {}", made.postings.size(), before.postings.size());
     for (std::size_t i = 0; i < made.postings.size(); ++i) {
@@ -39,6 +47,8 @@ std::string epoch_difference(const EpochResult& made, const EpochResult& before)
         if (!same(made.dead_letters[i], before.dead_letters[i]))
             return fmt::format("dead letter {} is another one", i + 1);
     }
+    if (made.audit != before.audit)
+        return fmt::format("its totals are others: {}", difference(made.audit, before.audit));
     return {};
 }
 

@@ -108,6 +108,10 @@ bool PaneStage::load(std::span<const EngineState::Step> steps) {
     return true;
 }
 
+void PaneStage::add_open(std::vector<ValueSum>& open) const {
+    for (const auto& [node, state] : keyed()) state->add_open(open);
+}
+
 void PaneStage::add(std::size_t segment, std::vector<PaneRow>&& rows) {
     CHECK(states_[segment] != nullptr);
     std::vector<PaneRow>& waiting = states_[segment]->waiting;
@@ -163,7 +167,9 @@ void PaneStage::run_batch(State& state, std::span<const PaneRow> rows, Timestamp
         if (!own.empty()) state.terminals[i]->process(*part.batch, own, watermark);
     }
     result.pane_rows += part.batch->rows;
-    account(segment, plan_.outcomes, segment.name, watermark, part, result.pane_outcomes, result.dead_letters);
+    std::vector<EventSum> sums(plan_.outcomes.size());
+    account(segment, plan_.outcomes, segment.name, Hash128{}, watermark, part, sums, result.dead_letters);
+    for (std::size_t code = 0; code < sums.size(); ++code) result.pane_outcomes[code] += sums[code].count;
     state.pool->give_back(std::move(part.batch));
 }
 
@@ -172,6 +178,7 @@ void PaneStage::end_step(const KeyedNode& node, KeyedState& state, Timestamp bef
     LaneOutput output;
     state.end_epoch(before, after, result.epoch, output);
     std::move(output.postings.begin(), output.postings.end(), std::back_inserter(postings));
+    for (const ValueSum& value : output.values) result.audit.add(value);
     if (!output.rows.empty()) {
         CHECK(node.output_segment >= 0);
         add(static_cast<std::size_t>(node.output_segment), std::move(output.rows));

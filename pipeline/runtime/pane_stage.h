@@ -31,6 +31,8 @@ class PaneStage {
     std::size_t steps() const;
     void save(std::vector<EngineState::Step>& steps) const;
     bool load(std::span<const EngineState::Step> steps);
+    /// See KeyedState::add_open.
+    void add_open(std::vector<ValueSum>& open) const;
 
   private:
     struct State {

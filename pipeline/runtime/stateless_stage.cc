@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pipeline/runtime/accounting.h"
+
 namespace takt {
 namespace {
 
@@ -147,6 +149,7 @@ void judge_lateness(const Segment& segment, Timestamp watermark, Part& part) {
 
 StatelessStage::StatelessStage(const Plan& plan, std::uint32_t lanes) : plan_(plan), lanes_(lanes) {
     for (const auto& segment : plan.segments) pools_.push_back(std::make_unique<BatchPool>(segment->layout));
+    for (const SourcePlan& source : plan.sources) seeds_.push_back(source_seed(source.name));
     for (std::size_t code = 0; code < plan.outcomes.size(); ++code) {
         const Outcome& outcome = plan.outcomes.at(static_cast<OutcomeCode>(code));
         timeless_.push_back(code == kMalformed || outcome.step == "clock");
@@ -208,6 +211,7 @@ void StatelessStage::run(Chunk& chunk) {
     source.decoder->decode(chunk.block, chunk.first, chunk.count, *scratch->decoders[chunk.source],
                            *pools_[chunk.segment], scratch->batches);
     chunk.times.clear();
+    chunk.received = {};
     chunk.parts_used = scratch->batches.size();
     if (chunk.parts.size() < chunk.parts_used) chunk.parts.resize(chunk.parts_used);
     for (std::size_t i = 0; i < chunk.parts_used; ++i) {
@@ -215,6 +219,7 @@ void StatelessStage::run(Chunk& chunk) {
         part.batch = std::move(scratch->batches[i]);
         part.batch->source = chunk.source;
         part.batch->block = chunk.block;
+        chunk.received += sum_of_rows(*part.batch, seeds_[chunk.source]);
         enter(segment, source.stream, part);
         run_row_nodes(segment, source.stream, plan_.outcomes, lanes_, part, scratch->segments[chunk.segment]);
         measure_time(segment, *part.batch, chunk.times);

@@ -55,6 +55,7 @@ class StatelessStage {
     const std::uint32_t lanes_;
     std::vector<std::unique_ptr<BatchPool>> pools_;  ///< by segment
     std::vector<std::uint8_t> timeless_;             ///< by outcome code: such a row says nothing of event time
+    std::vector<Hash128> seeds_;                     ///< by source: of its events' hashes
 
     std::mutex mutex_;
     std::vector<std::unique_ptr<Scratch>> scratches_;  ///< as many as threads were here at once

@@ -2,6 +2,8 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 add_test(NAME cli/daemon COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/daemon_test.py $<TARGET_FILE:takt>)
 set_tests_properties(cli/daemon PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 300)
+add_test(NAME cli/audit COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/audit_test.py $<TARGET_FILE:takt>)
+set_tests_properties(cli/audit PROPERTIES TIMEOUT 300)
 add_test(NAME cli/schema COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/schema_test.py $<TARGET_FILE:takt>)
 add_test(NAME cli/shipped_pipelines
          COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/shipped_pipelines_test.py $<TARGET_FILE:takt>)

@@ -224,7 +224,10 @@ class OperatorHarness {
     /// Input is at its end: every window closes.
     void finish() { cut({.flush = true}); }
 
-    EngineState save() const { return core_->save(); }
+    EngineState save() const {
+        for (const Imbalance& one : core_->find_open_imbalances()) ADD_FAILURE() << one.text;
+        return core_->save();
+    }
     /// Goes on where the harness of another state stood.
     Status load(const EngineState& state) {
         for (std::size_t i = 0; i < sequences_.size(); ++i) sequences_[i] = state.cuts[i].last_sequence;
@@ -236,6 +239,20 @@ class OperatorHarness {
     const std::vector<DeadLetter>& dead_letters() const { return dead_letters_; }
     std::uint64_t pushed() const { return pushed_; }
     const std::vector<StateSize>& states() const { return states_; }
+    const AuditTotals& audit() const { return audit_; }
+    /// A number of a step as "CONTRIBUTED = SETTLED + OPEN, ROUNDING of it"; the units of several, in their order, after
+    /// each other.
+    std::string value(std::string_view step, std::string_view measure) const {
+        std::string text;
+        for (const ValueSum& sum : audit_.values) {
+            if (sum.step != step || sum.measure != measure) continue;
+            const auto shown = [&](Int128 units) { return format_decimal_shortest(units, sum.scale); };
+            text += fmt::format("{}{}{} = {} + {}, {}", text.empty() ? "" : "; ", shown(sum.contributed),
+                                sum.unit.empty() ? "" : " " + sum.unit, shown(sum.settled),
+                                shown(sum.contributed - sum.settled), shown(sum.rounding));
+        }
+        return text;
+    }
 
     /// "accepted", "duplicate", "filtered.RULE", "dead_letter.REASON"; those that are not 0.
     std::map<std::string, std::uint64_t> outcomes() const { return named(outcomes_); }
@@ -278,7 +295,13 @@ class OperatorHarness {
         core_->drain();
     }
 
+    /// Every epoch of every test must balance.
     void take(EpochResult&& result) {
+        std::vector<std::string> names;
+        for (const SourcePlan& source : plan_->sources) names.push_back(source.name);
+        for (const Imbalance& one : find_imbalances(result, names))
+            ADD_FAILURE() << "equation " << static_cast<int>(one.equation) << ": " << one.text;
+        audit_ = result.audit;
         std::move(result.postings.begin(), result.postings.end(), std::back_inserter(postings_));
         std::move(result.dead_letters.begin(), result.dead_letters.end(), std::back_inserter(dead_letters_));
         add(outcomes_, result.outcomes);
@@ -311,6 +334,7 @@ class OperatorHarness {
     std::vector<std::uint64_t> outcomes_;
     std::vector<std::uint64_t> pane_outcomes_;
     std::vector<StateSize> states_;
+    AuditTotals audit_;
     std::unique_ptr<Core> core_;  ///< last: its end uses what stands above
 };
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "pipeline/plan/audit.h"
 #include "tests/support/nats_server.h"
 
 namespace takt {
@@ -113,6 +114,8 @@ class JetStreamSourceTest : public testing::Test {
     struct Got {
         std::vector<std::string> texts;
         std::vector<std::uint64_t> sequences;
+        std::string holes;  ///< "1-4 before_start;"
+        std::uint64_t missing = 0;
         std::optional<Error> error;
     };
     /// Reads until `count` messages are there, an error comes or 20 s are over.
@@ -131,6 +134,11 @@ class JetStreamSourceTest : public testing::Test {
             for (const Message& message : block.messages) {
                 got.texts.emplace_back(message.data);
                 got.sequences.push_back(message.sequence);
+            }
+            for (const SequenceHole& hole : block.holes) {
+                got.holes += fmt::format("{}-{} {};", hole.first, hole.last, to_string(hole.kind));
+                got.missing += hole.last - hole.first + 1;
+                EXPECT_LT(hole.last, block.messages.back().sequence);
             }
         }
         return got;
@@ -194,20 +202,26 @@ TEST_F(JetStreamSourceTest, GoesOnAtItsPositionAndStartsWhereItIsTold) {
     EXPECT_TRUE(plant_->consumers().empty()) << "a source that ends takes its consumer with it";
     JetStreamSource again(options());
     ASSERT_TRUE(again.open(position).ok());
-    EXPECT_EQ(take(again, 8).texts, numbers(12, 20));
+    const Got rest = take(again, 8);
+    EXPECT_EQ(rest.texts, numbers(12, 20));
+    EXPECT_EQ(rest.holes, "");
 
     JetStreamSource::Options late = options();
     late.start = JetStreamSource::Start::fresh;
     JetStreamSource fresh(late);
     ASSERT_TRUE(fresh.open({}).ok());
     plant_->publish_many(20, 22);
-    EXPECT_EQ(take(fresh, 2).texts, numbers(20, 22));
+    const Got newest = take(fresh, 2);
+    EXPECT_EQ(newest.texts, numbers(20, 22));
+    EXPECT_EQ(newest.holes, "1-20 before_start;");
 
     late = options();
     late.start_sequence = 5;
     JetStreamSource fifth(late);
     ASSERT_TRUE(fifth.open({}).ok());
-    EXPECT_EQ(take(fifth, 1).texts, numbers(4, 5));
+    const Got from_fifth = take(fifth, 1);
+    EXPECT_EQ(from_fifth.texts, numbers(4, 5));
+    EXPECT_EQ(from_fifth.holes, "1-4 before_start;");
 }
 
 TEST_F(JetStreamSourceTest, FiltersBySubjectAndTakesHolesAsTheyAre) {
@@ -216,12 +230,16 @@ TEST_F(JetStreamSourceTest, FiltersBySubjectAndTakesHolesAsTheyAre) {
     filtered.subjects = {"plant.b"};
     JetStreamSource source(filtered);
     ASSERT_TRUE(source.open({}).ok());
-    EXPECT_EQ(take(source, 5).sequences, (std::vector<std::uint64_t>{2, 4, 6, 8, 10}));
+    const Got odd = take(source, 5);
+    EXPECT_EQ(odd.sequences, (std::vector<std::uint64_t>{2, 4, 6, 8, 10}));
+    EXPECT_EQ(odd.holes, "1-1 filtered;3-3 filtered;5-5 filtered;7-7 filtered;9-9 filtered;");
 
     plant_->delete_message(3);
     JetStreamSource all(options());
     ASSERT_TRUE(all.open({}).ok());
-    EXPECT_EQ(take(all, 9).sequences, (std::vector<std::uint64_t>{1, 2, 4, 5, 6, 7, 8, 9, 10}));
+    const Got most = take(all, 9);
+    EXPECT_EQ(most.sequences, (std::vector<std::uint64_t>{1, 2, 4, 5, 6, 7, 8, 9, 10}));
+    EXPECT_EQ(most.holes, "3-3 deleted;");
     EXPECT_EQ(all.dropped(), 0u);
 }
 
@@ -357,7 +375,9 @@ TEST_F(JetStreamSourceTest, HaltsAtMessagesThatWentBeforeTheyWereReadUnlessToldT
     tolerant.on_gap = JetStreamSource::OnGap::record;
     JetStreamSource recording(tolerant);
     ASSERT_TRUE(recording.open(position).ok());
-    EXPECT_EQ(take(recording, 1).texts, numbers(5, 6));
+    const Got after = take(recording, 1);
+    EXPECT_EQ(after.texts, numbers(5, 6));
+    EXPECT_EQ(after.holes, "4-5 lost;");
     EXPECT_EQ(recording.dropped(), 2u);
 }
 
@@ -372,6 +392,28 @@ TEST_F(JetStreamSourceTest, NoticesMessagesThatALimitDroppedWhileItWasBehind) {
     const std::optional<Error> error = error_of(source);
     ASSERT_TRUE(error);
     EXPECT_EQ(error->code, "F533");
+}
+
+TEST_F(JetStreamSourceTest, TellsEachSequenceThatItDoesNotDeliver) {
+    plant_->delete_stream();
+    plant_->create_stream(100);
+    JetStreamSource::Options small = options();
+    small.batch = 2;
+    small.on_gap = JetStreamSource::OnGap::record;
+    JetStreamSource source(small);
+    ASSERT_TRUE(source.open({}).ok());
+    plant_->publish_many(0, 300);
+    Got got;
+    while (got.sequences.empty() || got.sequences.back() < 300) {
+        const Got more = take(source, 1);
+        ASSERT_FALSE(more.error) << more.error->text();
+        ASSERT_FALSE(more.sequences.empty());
+        got.sequences.push_back(more.sequences.back());
+        got.missing += more.missing;
+        EXPECT_EQ(got.sequences.size() + got.missing, got.sequences.back()) << more.holes;
+    }
+    EXPECT_GT(got.missing, 0u);
+    EXPECT_EQ(got.missing, source.dropped());
 }
 
 TEST_F(JetStreamSourceTest, LargeMessagesAreAskedForInRequestsThatHoldThem) {

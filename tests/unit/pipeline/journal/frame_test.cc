@@ -155,7 +155,7 @@ TEST(Frame, NothingThatItDoesNotKnowIsLeftOut) {
     const std::string none = finished(cuts, wire::CreateCutsSection(cuts));
     EXPECT_EQ(message_of(frame_of_section(1, none)), "good");
     EXPECT_THAT(message_of(frame_of_section(0, none)), HasSubstr("F708"));
-    EXPECT_THAT(message_of(frame_of_section(9, none)), HasSubstr("does not know"));
+    EXPECT_THAT(message_of(frame_of_section(10, none)), HasSubstr("does not know"));
     EXPECT_THAT(message_of(frame_of_section(1, none, 5)), HasSubstr("the checksum of section 1 (cuts)"));
     EXPECT_THAT(message_of(frame_of_section(1, none, {}, 2)), HasSubstr("not in its place"));
     EXPECT_THAT(message_of(frame_of_section(1, "")), HasSubstr("no FlatBuffer"));
@@ -174,6 +174,16 @@ TEST(Frame, NothingThatItDoesNotKnowIsLeftOut) {
         wire::CreateOutcomeCountDirect(counters, 5, "accepted", nullptr, 1)};
     const std::string beyond = finished(counters, wire::CreateCountersSectionDirect(counters, 0, 0, 0, &counts, 5));
     EXPECT_THAT(message_of(frame_of_section(7, beyond)), HasSubstr("outcome that the plan does not have"));
+
+    flatbuffers::FlatBufferBuilder sums;
+    const std::vector<flatbuffers::Offset<wire::EventSum>> outcomes = {wire::CreateEventSumDirect(sums, 3)};
+    const std::string other = finished(sums, wire::CreateAuditSectionDirect(sums, 0, &outcomes, 3));
+    EXPECT_THAT(message_of(frame_of_section(9, other)), HasSubstr("outcome that the plan does not have"));
+    flatbuffers::FlatBufferBuilder fine;
+    const std::vector<flatbuffers::Offset<wire::ValueSum>> values = {
+        wire::CreateValueSumDirect(fine, "step", "amount", nullptr, 39)};
+    const std::string finer = finished(fine, wire::CreateAuditSectionDirect(fine, 0, nullptr, 0, nullptr, &values));
+    EXPECT_THAT(message_of(frame_of_section(9, finer)), HasSubstr("more digits after the point"));
 
     flatbuffers::FlatBufferBuilder marks;
     const std::vector<std::uint16_t> idle = {3};
@@ -228,6 +238,10 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
              [&](Frame& frame) { frame.result.postings[0].lineage.ranges.resize(20000); },
              [&](Frame& frame) { frame.result.dead_letters.resize(5000); },
              [&](Frame& frame) { frame.result.dead_letters[0].bytes = much; },
+             [&](Frame& frame) { frame.result.audit.values.resize(5000); },
+             [&](Frame& frame) { frame.result.audit.values[0].unit = much; },
+             [&](Frame& frame) { frame.result.audit.postings.resize(5000); },
+             [&](Frame& frame) { frame.result.audit.postings[0].type = much; },
              [&](Frame& frame) { frame.input_records.resize(12000); },
              [&](Frame& frame) { frame.input_records[0].data = much; },
              [&](Frame& frame) { frame.confirmations[0].reason = much; },
@@ -244,6 +258,7 @@ Frame first_full_frame(std::uint64_t epoch) {
     for (SinkPosition& position : frame.positions) position.settled = 0;
     frame.routes.clear();
     frame.totals.clear();
+    frame.result.audit = {};
     return frame;
 }
 

@@ -94,6 +94,13 @@ inline Frame full_frame(std::uint64_t epoch) {
     result.outcomes = {0, 1, kMost, 0, 0, 5, 6};
     result.pane_rows = kMost - 3;
     result.pane_outcomes = {0, 0, 8, 0, 0};
+    result.audit.received = {kMost, hash128("received")};
+    result.audit.outcomes = {{}, {1, hash128("one")}, {}, {}, {}, {kMost, hash128("five")}, {}};
+    result.audit.sources = {{kMost, {1, 2, 3, kMost}}, {}, {5, {}}};
+    result.audit.values = {{"costs", "amount", "EUR", 38, true, true, kGreatest, -kGreatest - 1, -1},
+                           {"sums", "parts", "", 0, false, false, 0, 0, 0}};
+    result.audit.postings = {{"goods_receipt", "pcs", "EUR", 38, 2, kMost, kGreatest, -1, 7, -kGreatest, hash128("p")},
+                             {"", "", "", 0, 0, 0, 0, 0, 0, 0, {}}};
     result.postings = {posting(), bare_posting()};
     result.dead_letters = {dead_letter(), {}};
     frame.input_records = {{2, kMost, -1, "lab.a", std::string("\0x", 2)}, {0, 1, 0, "", ""}};
@@ -131,6 +138,24 @@ inline std::string number(Int128 value) {
 
 inline std::string number(const std::optional<Timestamp>& time) {
     return time ? std::to_string(*time) : "none";
+}
+
+inline std::string text_of(const AuditTotals& totals) {
+    const auto events = [](const EventSum& sum) { return fmt::format("{} {}", sum.count, to_hex(sum.hash)); };
+    std::string text = fmt::format("audit received {}\n", events(totals.received));
+    for (const EventSum& outcome : totals.outcomes) text += fmt::format("outcome {}\n", events(outcome));
+    for (const SourceSum& source : totals.sources)
+        text += fmt::format("source {} {}\n", source.received, fmt::join(source.holes, " "));
+    for (const ValueSum& v : totals.values) {
+        text += fmt::format("value '{}' '{}' '{}' {} {} {} {} {} {}\n", v.step, v.measure, v.unit, v.scale, v.posts,
+                            v.adds_up, number(v.contributed), number(v.settled), number(v.rounding));
+    }
+    for (const PostingSum& p : totals.postings) {
+        text += fmt::format("postings '{}' '{}' '{}' {} {} {} {} {} {} {} {}\n", p.type, p.unit, p.currency,
+                            p.quantity_scale, p.amount_scale, p.count, number(p.quantity), number(p.amount),
+                            number(p.debit), number(p.credit), to_hex(p.hash));
+    }
+    return text;
 }
 
 inline std::string text_of(const Posting& p) {
@@ -171,6 +196,7 @@ inline std::string text_of(const Frame& frame) {
     }
     text += fmt::format("messages {} {} rows {} {} panes {} {}\n", r.messages, r.message_bytes, r.rows,
                         fmt::join(r.outcomes, ","), r.pane_rows, fmt::join(r.pane_outcomes, ","));
+    text += text_of(r.audit);
     for (const Posting& p : r.postings) text += text_of(p);
     for (const DeadLetter& d : r.dead_letters)
         text += fmt::format("letter {} {} {} {} {} {} {} '{}' {} {} {} '{}' {}\n", d.source, d.sequence, d.part,

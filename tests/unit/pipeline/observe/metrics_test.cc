@@ -55,6 +55,21 @@ TEST(Metrics, SumPostingsOverCurrencies) {
     EXPECT_THAT(text, HasSubstr("takt_posting_revisions_total{type=\"scrap\"} 1\n"));
 }
 
+TEST(Metrics, ShowTheAudit) {
+    EngineStatus status = busy();
+    status.equations = {{"value", true}, {"double entry", false}};
+    status.values = {{"costs", "amount", "EUR", 3, 12505, 5, -250}};
+    status.sources[0].holes = {{"deleted", 7}};
+    const std::string text = metrics_text(status);
+    EXPECT_THAT(text, HasSubstr("takt_audit_balances{equation=\"value\"} 1\n"));
+    EXPECT_THAT(text, HasSubstr("takt_audit_balances{equation=\"double entry\"} 0\n"));
+    EXPECT_THAT(text, HasSubstr("takt_value_told{step=\"costs\",measure=\"amount\",unit=\"EUR\"} 12.505\n"));
+    EXPECT_THAT(text, HasSubstr("takt_value_open{step=\"costs\",measure=\"amount\",unit=\"EUR\"} -0.25\n"));
+    EXPECT_THAT(text, HasSubstr("takt_value_rounding{step=\"costs\",measure=\"amount\",unit=\"EUR\"} 0.005\n"));
+    EXPECT_THAT(text, HasSubstr("takt_source_holes_total{source=\"floor\",kind=\"deleted\"} 7\n"));
+    EXPECT_THAT(metrics_text(busy()), Not(HasSubstr("takt_audit_balances")));
+}
+
 TEST(Metrics, GiveTimesInSeconds) {
     const std::string text = metrics_text(busy());
     EXPECT_THAT(text, HasSubstr("takt_watermark_seconds 1.5\n"));

@@ -187,7 +187,9 @@ class Sum final : public KeyedOperator {
             posting.type = op_.type_;
             posting.key = fmt::format("{}/{}/{}/{}", op_.type_, end, key, pane.revision);
             posting.revision = pane.revision;
-            posting.amount = pane.sum;
+            posting.amount = posting.amount_cumulative = pane.sum;
+            if (pane.revision > 1)
+                posting.previous_key = fmt::format("{}/{}/{}/{}", op_.type_, end, key, pane.revision - 1);
             posting.lineage = lineage;
             output.postings.push_back({order, posting});
         }

@@ -1,0 +1,170 @@
+"""`takt audit`: the books of real runs balance, and what somebody changed in them is found and named.
+
+    audit_test.py TAKT
+"""
+import contextlib
+import json
+import pathlib
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TAKT = ""
+PATIENCE_S = 60
+
+PIPELINE = """
+pipeline: small
+sources:
+  floor:
+    file: {{ path: events.jsonl, follow: {follow} }}
+    schema: {root}/schemas/event.bfbs
+    id: event_id
+    time: {{ event: event_time, out_of_order: 0s }}
+steps:
+  - filter: wanted
+    drop: {{ telemetry: kind == "reading" }}
+  - dedup: once
+    by: event_id
+    horizon: 48h
+postings:
+  receipt:
+    by: [material]
+    window: {{ tumbling: 1h }}
+    lateness: 48h
+    quantity: sum(quantity)
+    unit: '"pcs"'
+    amount: sum(quantity * decimal("0.125"))
+    currency: '"EUR"'
+    debit: '"100"'
+    credit: '"200"'
+engine: {{ epoch_messages: 3, lanes: 2 }}
+sinks:
+  ledger: {{ sqlite: ledger.db }}
+"""
+
+
+def takt(*arguments, cwd=None):
+    return subprocess.run([TAKT, *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=PATIENCE_S)
+
+
+def event(number, hour, quantity, material="PUMP", kind="produced"):
+    return json.dumps({"event_id": f"e{number}", "kind": kind, "event_time": f"2026-05-12T{hour:02}:10:00Z", "material": material,
+                       "quantity": quantity}) + "\n"
+
+
+class Audit(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+        self.write_config("false")
+        lines = [event(1, 6, 3), event(2, 6, 1, "VALVE"), event(1, 6, 3), event(3, 7, 1, kind="reading"), event(4, 8, 2), "no event\n",
+                 event(5, 6, 1), event(6, 9, 4, "VALVE")]
+        (self.path / "events.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    def write_config(self, follow):
+        (self.path / "small.yaml").write_text(PIPELINE.format(root=ROOT, follow=follow), encoding="utf-8")
+
+    def run_pipeline(self):
+        done = takt("run", "small.yaml", "--state", "state", "--progress", "none", cwd=self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def audit(self, *more):
+        return takt("audit", "state", "--ledger", "ledger.db", *more, cwd=self.path)
+
+    def change(self, *statements):
+        with contextlib.closing(sqlite3.connect(self.path / "ledger.db")) as ledger:
+            for statement in statements:
+                ledger.execute(statement)
+            ledger.commit()
+
+    def test_the_books_of_a_run_balance(self):
+        self.run_pipeline()
+        done = self.audit()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("messages in: 8 events = 5 accepted + 1 duplicates + 1 filtered + 1 dead-lettered + 0 waiting", done.stdout)
+        # 11 pieces at 0.125: of four panes 4 x 0.125 and 1 x 0.125 and 2 x 0.125 and 4 x 0.125; 0.125 is posted as 0.12.
+        self.assertRegex(done.stdout, r"value accepted for ledger: 1\.375 EUR = 1\.37 confirmed \+ 0 in outbox \+ 0 parked \+ 0 in open windows "
+                                      r"\+ 0\.005 rounding")
+        self.assertIn("every equation balances", done.stdout)
+        rows = json.loads(self.audit("--format", "json").stdout)
+        self.assertEqual({row["balances"] for row in rows}, {"yes"})
+        self.assertEqual(sorted({row["equation"][0] for row in rows}), ["1", "2", "3", "4", "5", "6"])
+
+    def test_a_posting_that_is_gone_is_found(self):
+        self.run_pipeline()
+        self.change("DELETE FROM posting_line WHERE posting = 1", "DELETE FROM posting WHERE id = 1")
+        done = self.audit()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("equation 5 (sink) does not balance", done.stderr)
+        self.assertIn("the books do not balance", done.stdout)
+        self.assertEqual(takt("audit", "state", cwd=self.path).returncode, 0, "the journal by itself is as it was")
+
+    def test_another_posting_of_the_same_amount_is_found(self):
+        self.run_pipeline()
+        self.change("UPDATE posting SET key = replace(key, substr(key, 1, 4), 'beef') WHERE id = (SELECT max(id) FROM posting)")
+        done = self.audit()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("equation 5 (sink) does not balance", done.stderr)
+
+    def test_an_amount_that_was_changed_is_found(self):
+        self.run_pipeline()
+        self.change("UPDATE posting_line SET amount = '9.00', amount_units = 900 WHERE posting = 1 AND line = 1")
+        done = self.audit()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("equation 6 (double entry) does not balance", done.stderr)
+
+    def test_a_ledger_that_is_ahead_of_the_state_is_found(self):
+        self.run_pipeline()
+        self.change("UPDATE posting SET epoch = 99 WHERE id = (SELECT max(id) FROM posting)")
+        done = self.audit()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("postings of epoch 99, and the journal ends with", done.stderr)
+
+    def test_a_daemon_at_work_can_be_audited(self):
+        self.write_config("true")
+        with subprocess.Popen([TAKT, "run", "small.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "50ms"],
+                              cwd=self.path, stderr=subprocess.PIPE, text=True) as daemon:
+            end = time.monotonic() + PATIENCE_S
+            audits = 0
+            number = 100
+            try:
+                while audits < 20:
+                    self.assertLess(time.monotonic(), end, "too few audits")
+                    with open(self.path / "events.jsonl", "a", encoding="utf-8") as events:
+                        events.write("".join(event(number + i, 10 + (number // 50) % 10, 1) for i in range(7)))
+                    number += 7
+                    if not (self.path / "state/journal/FIRST").exists() or not (self.path / "ledger.db").exists():
+                        time.sleep(0.02)
+                        continue
+                    done = self.audit()
+                    if "C621" in done.stderr:  # the ledger is being made
+                        continue
+                    self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                    audits += 1
+            finally:
+                daemon.send_signal(signal.SIGTERM)
+                _, errors = daemon.communicate(timeout=PATIENCE_S)
+        self.assertEqual(daemon.returncode, 0, errors)
+        done = self.audit()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("in open windows", done.stdout)
+        self.assertNotIn(" 0 in open windows", done.stdout)
+
+    def test_what_is_no_state_is_refused(self):
+        done = takt("audit", "nowhere", cwd=self.path)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("C704", done.stderr)
+        self.run_pipeline()
+        self.assertIn("C635", self.audit("--sink", "other").stderr)
+        self.assertEqual(takt("audit", "state", "--ledger", "none.db", cwd=self.path).returncode, 2)
+
+
+if __name__ == "__main__":
+    TAKT = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()

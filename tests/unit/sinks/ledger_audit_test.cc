@@ -1,0 +1,108 @@
+#include "sinks/ledger_audit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/sqlite/sqlite_database.h"
+#include "sinks/sqlite.h"
+#include "tests/unit/sinks/sample_posting.h"
+
+namespace takt {
+namespace {
+
+using sample::Folder;
+using sample::goods_receipt;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// Two revisions of one pane, another pane, and a posting without numbers; and what another pipeline posts.
+class LedgerAuditTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        Posting revision = goods_receipt("a2", 500'000, 461);
+        revision.revision = 2;
+        revision.previous_key = goods_receipt("a1", 0, 0).key;
+        revision.quantity_cumulative = 3'500'000;
+        revision.amount_cumulative = 3227;
+        revision.epoch = 9;
+        Posting status = goods_receipt("c", 0, 0);
+        status.type = "lot_status";
+        status.has_amount = status.has_quantity = false;
+        status.unit = status.currency = "";
+        status.lines.clear();
+        postings_ = {goods_receipt("a1", 3'000'000, 2766), revision, goods_receipt("b", -1'000'000, -922), status};
+        deliver("plant_to_ledger", postings_);
+        Posting stranger = goods_receipt("x", 1, 1);
+        stranger.pipeline = "other";
+        deliver("other", {stranger});
+    }
+    void deliver(const std::string& pipeline, const std::vector<Posting>& postings) {
+        SqliteSink sink({.path = path_, .synchronous = SqliteSink::Synchronous::off}, pipeline);
+        ASSERT_TRUE(sink.open().ok());
+        ASSERT_TRUE(sink.deliver(postings).ok());
+        ASSERT_TRUE(sink.finish().ok());
+    }
+    LedgerAudit audit(std::uint64_t until_epoch = 100, const std::vector<std::string>& keys = {}) {
+        Result<LedgerAudit> audit = audit_ledger(path_, "plant_to_ledger", until_epoch, keys);
+        EXPECT_TRUE(audit.ok()) << audit.error().text();
+        return audit.ok() ? *audit : LedgerAudit{};
+    }
+    void change(const std::string& sql) {
+        auto database = SqliteDatabase::open(path_, SqliteDatabase::Mode::read_write);
+        ASSERT_TRUE(database.ok());
+        ASSERT_TRUE(database->run(sql).ok());
+    }
+    std::string broken() {
+        std::string text;
+        for (const Imbalance& one : audit().imbalances)
+            text += fmt::format("{}: {}\n", static_cast<int>(one.equation), one.text);
+        return text;
+    }
+
+    Folder folder_;
+    std::string path_ = folder_ / "ledger.db";
+    std::vector<Posting> postings_;
+};
+
+TEST_F(LedgerAuditTest, SumsAreThoseOfThePostings) {
+    AuditTotals expected;
+    for (const Posting& posting : postings_) expected.add(posting);
+    const LedgerAudit found = audit();
+    EXPECT_EQ(found.postings.size(), 2u);
+    EXPECT_EQ(found.postings[0], expected.postings[0]);
+    // Without numbers there are no scales.
+    EXPECT_EQ(found.postings[1].type, "lot_status");
+    EXPECT_EQ(found.postings[1].hash, expected.postings[1].hash);
+    EXPECT_THAT(found.imbalances, IsEmpty());
+    EXPECT_EQ(found.last_epoch, 9u);
+}
+
+TEST_F(LedgerAuditTest, LooksAtEpochsAndKeysThatItIsAskedFor) {
+    EXPECT_EQ(audit(8).postings[0].count, 2u) << "the revision is of epoch 9";
+    const LedgerAudit asked = audit(100, {postings_[2].key, "not there"});
+    ASSERT_EQ(asked.asked.size(), 1u);
+    EXPECT_EQ(asked.asked[0].count, 1u);
+    EXPECT_EQ(asked.asked[0].amount, -922);
+}
+
+TEST_F(LedgerAuditTest, WhatSomebodyChangedIsNamed) {
+    change("UPDATE posting SET amount_units = amount_units + 1 WHERE id = 1");
+    EXPECT_THAT(broken(), HasSubstr("5: posting " + postings_[0].key + ": its numbers as texts and as units differ"));
+    change("UPDATE posting SET amount_units = amount_units - 1 WHERE id = 1");
+    change("UPDATE posting_line SET amount_units = 1 WHERE posting = 3 AND line = 2");
+    EXPECT_THAT(broken(), HasSubstr("a line's amount as text and as units differs"));
+    change("UPDATE posting_line SET amount_units = 1, amount = '0.01' WHERE posting = 3 AND line = 2");
+    EXPECT_THAT(broken(), HasSubstr("6: posting " + postings_[2].key +
+                                    " (goods_receipt) in the ledger: debit -9.22 is not credit 0.01"));
+    change("UPDATE posting_line SET amount_units = 1, amount = '0.01' WHERE posting = 3");
+    EXPECT_THAT(broken(), HasSubstr("its lines say 0.01, its amount is -9.22"));
+}
+
+TEST_F(LedgerAuditTest, ARevisionWhosePredecessorIsGoneIsNamed) {
+    change("DELETE FROM posting_line WHERE posting = 1; DELETE FROM posting WHERE id = 1");
+    EXPECT_THAT(broken(), HasSubstr("4: in the ledger: posting " + postings_[1].key));
+    EXPECT_THAT(broken(), Not(HasSubstr("6: ")));
+}
+
+}  // namespace
+}  // namespace takt
