@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     takt::add_test(app, invocation);
     takt::add_audit(app, invocation);
     takt::add_ledger(app, invocation);
+    takt::add_dlq(app, invocation);
     takt::add_sim(app, invocation);
     takt::add_list(app, invocation);
     takt::add_schema(app, invocation);

@@ -16,6 +16,8 @@
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "pipeline/base/clock.h"
+#include "pipeline/dead_letters/dead_letter_log.h"
+#include "pipeline/dead_letters/dead_letter_schema.h"
 #include "pipeline/journal/state_log.h"
 #include "pipeline/observe/http_listener.h"
 #include "pipeline/observe/log.h"
@@ -204,6 +206,14 @@ Result<std::unique_ptr<StateLog>> open_state(const std::string& path, const Plan
     return StateLog::open(real_disk(), path, plan, options);
 }
 
+Result<std::unique_ptr<DeadLetterLog>> open_dead_letters(StateLog& log, const std::string& path, const Plan& plan,
+                                                         const Invocation& invocation) {
+    DeadLetterLog::Options options;
+    options.incarnation = log.incarnation();
+    options.origin = {invocation.version, plan.config_hash};
+    return DeadLetterLog::open(log, dead_letter_path(path), plan, options);
+}
+
 int run(RunOptions options, const Invocation& invocation) {
     if (options.progress == Progress::automatic) {
         options.progress = isatty(STDERR_FILENO) != 0 ? Progress::live : Progress::plain;
@@ -226,11 +236,15 @@ int run(RunOptions options, const Invocation& invocation) {
     engine_options.lanes = options.lanes;
     engine_options.threads = options.threads;
     std::unique_ptr<StateLog> state;
+    std::unique_ptr<DeadLetterLog> dead_letters;
     if (!options.state.empty()) {
         auto opened = open_state(options.state, *loaded->planned.plan, invocation);
         if (!opened) return report(opened.error());
         state = std::move(*opened);
-        engine_options.log = state.get();
+        auto with_letters = open_dead_letters(*state, options.state, *loaded->planned.plan, invocation);
+        if (!with_letters) return report(with_letters.error());
+        dead_letters = std::move(*with_letters);
+        engine_options.log = dead_letters.get();
     }
     if (options.snapshot_interval) engine_options.snapshot_interval = *options.snapshot_interval;
     Engine engine(*loaded->planned.plan, engine_options);

@@ -112,6 +112,7 @@ Json pipeline_schema() {
     parts.source_parts.emplace_back("format", format_schema());
     parts.sink_section = sections.sink;
     parts.engine_section = sections.engine;
+    parts.fragments.emplace_back("dead_letters", option_schema(sections.dead_letters));
     parts.step_section = {from_doc()};
     parts.posting_section.push_back(from_doc());
     parts.tables = docs_of(catalog.tables);

@@ -323,7 +323,8 @@ Status JetStreamSink::keep(std::span<const DeadLetter> dead_letters) {
     messages.reserve(dead_letters.size());
     for (const DeadLetter& letter : dead_letters) {
         messages.push_back({.subject = options_.dead_letters,
-                            .id = fmt::format("{}-{}-{}", letter.source, letter.sequence, letter.part),
+                            .id = fmt::format("{}-{}-{}{}", letter.source, letter.sequence, letter.part,
+                                              letter.replay > 0 ? fmt::format("-{}", letter.replay) : ""),
                             .hash = {},
                             .text = message_of(letter, options_.format)});
     }

@@ -170,7 +170,8 @@ std::string dead_letter_flatbuffer(const DeadLetter& letter) {
     const auto bytes =
         builder.CreateVector(reinterpret_cast<const std::uint8_t*>(letter.bytes.data()), letter.bytes.size());
     builder.Finish(wire::CreateDeadLetter(builder, source, letter.sequence, letter.part, subject, letter.ingest_time,
-                                          event_id, reason, what, owner, step, correlation_id, bytes, letter.epoch));
+                                          event_id, reason, what, owner, step, correlation_id, bytes, letter.epoch,
+                                          letter.replay));
     return finished(builder);
 }
 
@@ -237,6 +238,7 @@ std::optional<DeadLetter> read_dead_letter_flatbuffer(std::string_view bytes) {
     if (from.bytes() != nullptr)
         letter.bytes.assign(reinterpret_cast<const char*>(from.bytes()->data()), from.bytes()->size());
     letter.epoch = from.epoch();
+    letter.replay = from.replay();
     return letter;
 }
 

@@ -186,6 +186,7 @@ std::string dead_letter_json(const DeadLetter& dead_letter) {
         json.text("bytes_base64", base64(dead_letter.bytes));
     }
     json.number("epoch", dead_letter.epoch);
+    if (dead_letter.replay > 0) json.number("replay", dead_letter.replay);
     json.close();
     return out;
 }

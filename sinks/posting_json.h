@@ -20,8 +20,8 @@ namespace takt {
 std::string posting_json(const Posting& posting);
 
 /// {"source":…,"sequence":1,"part":0,"subject":…,"ingest_time":…,"event_id":…,"reason":…,"text":…,"owner":…,"step":…,
-///  "correlation_id":…,"bytes":…,"epoch":1}. Bytes that are no UTF-8, or hold U+0000, stand in `bytes_base64` instead
-///  of `bytes`.
+///  "correlation_id":…,"bytes":…,"epoch":1,"replay":1}; without `replay` where it is 0. Bytes that are no UTF-8, or
+///  hold U+0000, stand in `bytes_base64` instead of `bytes`.
 std::string dead_letter_json(const DeadLetter& dead_letter);
 
 /// {"outcomes":[{"outcome":"filtered","rule":"telemetry","count":1}]}

@@ -72,6 +72,7 @@ struct MessageBlock {
     std::size_t size_bytes = 0;
     std::string anchor = {};  ///< of the source's position after the last message, see SourcePosition; empty: none
     bool own_clock = false;   ///< the reader's clock gave the ingest time, one for the whole block
+    bool single = false;      ///< each message is one event by itself, however events lie in the source's messages
     std::vector<SequenceHole> holes = {};  ///< ascending, each before a message of the block
 };
 

@@ -36,6 +36,10 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
         bytes += 256;
         for (const TableChange& change : version.changes) bytes += 96 + change.key.size() + change.value.size();
     }
+    for (const DeadLetterReplay& replay : result.cut.replays) {
+        bytes += 512 + replay.subject.size() + replay.data.size() + replay.who.size() + replay.why.size();
+        if (replay.source < context.sources.size()) bytes += context.sources[replay.source].size();
+    }
     for (const Posting& posting : result.postings) {
         bytes += 768 + posting.key.size() + posting.payload_hash.size() + posting.type.size() +
                  posting.pipeline.size() + posting.previous_key.size() + posting.correlation_id.size() +

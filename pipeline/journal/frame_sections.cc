@@ -126,10 +126,30 @@ wire::TableOperation operation(TableChange::Operation operation) {
     check_failed("unknown table operation", __FILE__, __LINE__);
 }
 
-FrameSection control_inputs_section(const FrameContext& context, const std::vector<TableVersion>& tables) {
+Offset<wire::DeadLetterReplay> replay_table(FlatBufferBuilder& builder, const FrameContext& context,
+                                            const DeadLetterReplay& replay, OutcomeCode ended) {
+    CHECK(replay.source < context.sources.size() && ended < context.outcomes.size());
+    const Outcome& outcome = context.outcomes.at(ended);
+    const Text source = required(builder, context.sources[replay.source]);
+    const Bytes data = bytes(builder, replay.data);
+    const Text subject = text(builder, replay.subject);
+    const Text user = text(builder, replay.who);
+    const Text reason = text(builder, replay.why);
+    const Text name = text(builder, ended == kUndecided ? "" : to_string(outcome.kind));
+    const Text rule = text(builder, outcome.rule);
+    return wire::CreateDeadLetterReplay(builder, source, replay.sequence, replay.part, replay.replay, data, subject,
+                                        replay.ingest_time, user, reason, ended, name, rule);
+}
+
+FrameSection control_inputs_section(const FrameContext& context, const EpochResult& result) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::ControlInput>> inputs;
-    for (const TableVersion& version : tables) {
+    CHECK(result.replay_outcomes.size() == result.cut.replays.size());
+    for (std::size_t i = 0; i < result.cut.replays.size(); ++i) {
+        const auto action = replay_table(builder, context, result.cut.replays[i], result.replay_outcomes[i]);
+        inputs.push_back(wire::CreateControlInput(builder, wire::ControlAction::DeadLetterReplay, action.Union()));
+    }
+    for (const TableVersion& version : result.cut.tables) {
         CHECK(version.table < context.tables.size());
         std::vector<Offset<wire::TableChange>> changes;
         for (const TableChange& change : version.changes) {
@@ -225,7 +245,7 @@ FrameSection dead_letters_section(const std::vector<DeadLetter>& letters) {
         const Bytes event = bytes(builder, letter.bytes);
         written.push_back(wire::CreateDeadLetter(builder, source, letter.sequence, letter.part, subject,
                                                  letter.ingest_time, event_id, reason, what, owner, step,
-                                                 correlation_id, event, letter.epoch));
+                                                 correlation_id, event, letter.epoch, letter.replay));
     }
     const auto all = vector(builder, written);
     return finished(builder, wire::SectionKind::dead_letters, wire::CreateDeadLettersSection(builder, all));
@@ -487,9 +507,33 @@ Wrong read(const wire::WatermarksSection& from, Reader& reader, StoredFrame& sto
     return wrong;
 }
 
+Wrong read(const wire::DeadLetterReplay& from, Reader& reader, StoredFrame& stored) {
+    DeadLetterReplay replay;
+    if (from.replay() == 0) return "has a retry of an event without its number";
+    const std::string source = reader.text(from.source());
+    const auto named = std::find(stored.sources.begin(), stored.sources.end(), source);
+    if (named == stored.sources.end()) return "has a retry of an event of a source that has no cut";
+    replay.source = static_cast<std::uint32_t>(named - stored.sources.begin());
+    replay.sequence = from.sequence();
+    replay.part = from.part();
+    replay.replay = from.replay();
+    replay.subject = reader.text(from.subject());
+    replay.ingest_time = from.ingest_time();
+    replay.data = reader.bytes(from.data());
+    replay.who = reader.text(from.user());
+    replay.why = reader.text(from.reason());
+    stored.frame.result.cut.replays.push_back(std::move(replay));
+    stored.frame.result.replay_outcomes.push_back(from.outcome_code());
+    return {};
+}
+
 Wrong read(const wire::ControlInputsSection& from, Reader& reader, StoredFrame& stored) {
     Wrong wrong;
     reader.each(from.inputs(), [&](const wire::ControlInput* input) {
+        if (const wire::DeadLetterReplay* const replay = input->action_as_DeadLetterReplay()) {
+            if (Wrong not_read = read(*replay, reader, stored)) wrong = std::move(not_read);
+            return;
+        }
         const wire::TableChanges* const changes = input->action_as_TableChanges();
         if (changes == nullptr) {
             wrong = fmt::format("has a control input of kind {}, which this version of takt does not know",
@@ -584,7 +628,7 @@ Wrong read(const wire::DeadLettersSection& from, Reader& reader, StoredFrame& st
             {reader.text(letter->source()), letter->sequence(), letter->part(), reader.text(letter->subject()),
              letter->ingest_time(), reader.text(letter->event_id()), reader.text(letter->reason()),
              reader.text(letter->text()), reader.text(letter->owner()), reader.text(letter->step()),
-             reader.text(letter->correlation_id()), reader.bytes(letter->bytes()), letter->epoch()});
+             reader.text(letter->correlation_id()), reader.bytes(letter->bytes()), letter->epoch(), letter->replay()});
     });
     return {};
 }
@@ -730,7 +774,8 @@ std::vector<FrameSection> encode_sections(const FrameContext& context, const Fra
     sections.push_back(cuts_section(context, result));
     if (!frame.input_records.empty()) sections.push_back(input_records_section(frame.input_records));
     sections.push_back(watermarks_section(result));
-    if (!result.cut.tables.empty()) sections.push_back(control_inputs_section(context, result.cut.tables));
+    if (!result.cut.tables.empty() || !result.cut.replays.empty())
+        sections.push_back(control_inputs_section(context, result));
     if (!result.postings.empty()) sections.push_back(postings_section(result.postings));
     if (!result.dead_letters.empty()) sections.push_back(dead_letters_section(result.dead_letters));
     sections.push_back(counters_section(context, result));

@@ -88,6 +88,7 @@ Result<EpochLog::Past> StateLog::recover() {
             return fits.error();
         outbox->add(stored);
         past.epochs.push_back(std::move(stored.frame.result));
+        past.incarnations.push_back(stored.incarnation);
     }
     past.run = {directory_.name(), directory_.incarnation()};
     recall_sinks(*outbox, past);

@@ -374,7 +374,8 @@ std::vector<Imbalance> find_gaps(const AuditTotals& before, const EpochResult& e
     EventSum letters;
     for (const DeadLetter& letter : epoch.dead_letters) {
         // Rows of panes have letters too, and are no events of a source; a retry was an event when it came.
-        if (std::find(source_names.begin(), source_names.end(), letter.source) == source_names.end())
+        if (letter.replay != 0 ||
+            std::find(source_names.begin(), source_names.end(), letter.source) == source_names.end())
             continue;
         letters.add(event_hash(source_seed(letter.source), letter.sequence, letter.part));
     }

@@ -23,6 +23,7 @@ class EpochLog {
         /// Every durable epoch that a sink may not have got, and all after `state`; ascending, without gap. Those up to
         /// state->epoch were made before it: they are released again, not made again.
         std::vector<EpochResult> epochs;
+        std::vector<std::uint64_t> incarnations = {};  ///< of `epochs`: which start of the daemon made each
         std::vector<SinkPast> sinks = {};  ///< of Plan::sinks, by index; empty: nothing is known of any
         RunIdentity run = {};
     };
@@ -37,6 +38,10 @@ class EpochLog {
     /// need either. `delivered` is what `append` was told: no sink waits for more of it. An error leaves everything as
     /// it was.
     virtual Status snapshot(const EngineState& state, std::uint64_t delivered) = 0;
+
+    /// Dead letters whose retry was ordered: for the epoch that is cut next, each once in the life of this object and,
+    /// as soon as an epoch with it is durable, never again. After `recover`; one thread, which may be another one.
+    virtual std::vector<DeadLetterReplay> take_replays() { return {}; }
 };
 
 }  // namespace takt

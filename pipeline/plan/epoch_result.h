@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "pipeline/batch/batch.h"
 #include "pipeline/plan/audit.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/plan/table_feed.h"
@@ -23,14 +24,29 @@ struct TableVersion {
     std::shared_ptr<const TemporalTable> content;  ///< shared with the steps, from this cut on until the next version
 };
 
+/// A control input: the event of a dead letter that a person sends through the pipeline again. It is a message of its
+/// source once more, under its own sequence and part, the last of the epoch; it does not move the watermark.
+struct DeadLetterReplay {
+    std::uint32_t source = 0;  ///< index into Plan::sources
+    std::uint64_t sequence = 0;
+    std::uint32_t part = 0;
+    std::uint32_t replay = 1;  ///< which retry of the event, from 1
+    std::string subject = {};
+    Timestamp ingest_time = 0;  ///< of the message
+    std::string data = {};      ///< the event by itself, as received or as corrected
+    std::string who = {};       ///< ordered it, and why: for people only
+    std::string why = {};
+};
+
 /// How an epoch ends. Together with the messages since the last cut it determines everything that the epoch makes.
 struct CutOptions {
     std::optional<Timestamp> watermark =
         {};  ///< in place of the computed one, where it is later than the present one; for tests
-    std::vector<std::uint32_t> idle = {};   ///< sources that do not hold the watermark in this epoch, by index
-    std::vector<std::uint32_t> ended = {};  ///< sources that never say anything again
-    bool flush = false;                     ///< bounded input is at its end: the watermark goes to kEndOfTime
-    std::vector<TableVersion> tables = {};  ///< what the next epoch finds in place of what this one found
+    std::vector<std::uint32_t> idle = {};        ///< sources that do not hold the watermark in this epoch, by index
+    std::vector<std::uint32_t> ended = {};       ///< sources that never say anything again
+    bool flush = false;                          ///< bounded input is at its end: the watermark goes to kEndOfTime
+    std::vector<TableVersion> tables = {};       ///< what the next epoch finds in place of what this one found
+    std::vector<DeadLetterReplay> replays = {};  ///< the epoch's last messages, in this order
 };
 
 /// How far a source was read when the epoch was cut.
@@ -69,8 +85,11 @@ struct EpochResult {
     std::vector<std::uint64_t> outcomes;       ///< events by outcome code; kAccepted for what reached its terminals
     std::uint64_t pane_rows = 0;               ///< rows that panes sent to later segments = sum of `pane_outcomes`
     std::vector<std::uint64_t> pane_outcomes;  ///< the same for them
-    std::vector<Posting> postings;             ///< by time, operator, key
-    std::vector<DeadLetter> dead_letters;      ///< by source, sequence, part; those of panes last
+    /// Of `cut.replays`, in their order: how each ended; kUndecided where its data hold no event. They are counted here
+    /// only, not among messages, rows and outcomes: the event was classified when it came.
+    std::vector<OutcomeCode> replay_outcomes;
+    std::vector<Posting> postings;         ///< by time, operator, key
+    std::vector<DeadLetter> dead_letters;  ///< by source, sequence, part; then those of replays, then those of panes
 
     AuditTotals audit;  ///< at its end, of all epochs
 

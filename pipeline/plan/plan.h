@@ -89,6 +89,15 @@ struct TablePlan {
     std::function<Result<std::unique_ptr<TableFeed>>()> make;
 };
 
+/// When so many events are refused that something else must be wrong: the pipeline stops. Both limits are of the events
+/// within a span of ingest time.
+struct DeadLetterLimit {
+    std::uint64_t most = 0;             ///< dead letters; 0: any number
+    double share = 0;                   ///< of the events; 0: any
+    std::uint64_t least_events = 1000;  ///< a share of fewer says nothing
+    Duration within = kMinute;
+};
+
 /// A pipeline ready to run: immutable, but for what its tables hold.
 struct Plan {
     std::string pipeline;
@@ -98,6 +107,8 @@ struct Plan {
     std::vector<SinkPlan> sinks;
     std::vector<TablePlan> tables;  ///< the live ones, in the order of the config
     OutcomeTable outcomes;
+
+    DeadLetterLimit dead_letters;
 
     // What the file says of the engine.
     std::uint32_t lanes = 0;  ///< 0: as many as cores

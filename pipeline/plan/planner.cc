@@ -11,8 +11,8 @@
 namespace takt {
 namespace {
 
-constexpr std::string_view kSections[] = {"pipeline", "engine",   "sources", "tables", "calendars",
-                                          "steps",    "postings", "sinks",   "include"};
+constexpr std::string_view kSections[] = {"pipeline", "engine",   "sources", "tables",  "calendars",
+                                          "steps",    "postings", "sinks",   "include", "dead_letters"};
 
 struct SourceTime {
     std::string event;
@@ -78,6 +78,34 @@ struct EngineSection {
         table.optional("epoch_messages", &EngineSection::epoch_messages, "cut after so many messages; 0: no such limit")
             .from(0);
         table.optional("epoch_bytes", &EngineSection::epoch_bytes, "cut after so many bytes");
+        return table;
+    }
+};
+
+struct DeadLetterSection {
+    std::optional<std::int64_t> most;
+    std::optional<double> share;
+    std::int64_t least_events = 1000;
+    std::chrono::nanoseconds within = std::chrono::minutes(1);
+
+    static OptionTable<DeadLetterSection> options() {
+        using namespace std::chrono_literals;
+        OptionTable<DeadLetterSection> table;
+        table
+            .optional("most", &DeadLetterSection::most, "more dead letters than this within `within` stop the pipeline")
+            .from(1);
+        table
+            .optional("share", &DeadLetterSection::share,
+                      "more than this share of the events within `within` stops the pipeline: 0.2 is every fifth")
+            .above(0)
+            .below(1);
+        table
+            .optional("least_events", &DeadLetterSection::least_events,
+                      "`share` counts once there are so many events within `within`")
+            .from(1);
+        table.optional("within", &DeadLetterSection::within, "span of ingest time that both look back over")
+            .from(1s)
+            .to(24h);
         return table;
     }
 };
@@ -340,6 +368,22 @@ class Pass final : public PlanContext {
         plan_->epoch = engine.epoch.count();
         plan_->epoch_messages = static_cast<std::uint64_t>(engine.epoch_messages);
         plan_->epoch_bytes = engine.epoch_bytes.value;
+        read_dead_letters();
+    }
+
+    void read_dead_letters() {
+        const ConfigNode* node = config_.find("dead_letters");
+        if (node == nullptr) return;
+        DeadLetterSection section;
+        if (!DeadLetterSection::options().read(*node, "section 'dead_letters'", section, mistakes_)) return;
+        if (!section.most && !section.share) {
+            mistakes_.add(node->place, "C120",
+                          "section 'dead_letters' has no limit: `most` says how many may be refused, `share` how large "
+                          "a part of the events");
+            return;
+        }
+        plan_->dead_letters = {static_cast<std::uint64_t>(section.most.value_or(0)), section.share.value_or(0),
+                               static_cast<std::uint64_t>(section.least_events), section.within.count()};
     }
 
     void read_tables() {
@@ -791,7 +835,7 @@ const ShiftCalendar::Entry* ShiftCalendar::find(std::string_view key) const {
 
 SectionDocs section_docs() {
     return {SourceSection::options().describe(), SourceTime::options().describe(), SinkSection::options().describe(),
-            EngineSection::options().describe()};
+            EngineSection::options().describe(), DeadLetterSection::options().describe()};
 }
 
 PlannedPipeline plan_pipeline(const ConfigNode& config, const Catalog& catalog, const PlanOverrides& overrides,

@@ -122,6 +122,7 @@ struct SectionDocs {
     OptionDocs source_time;
     OptionDocs sink;
     OptionDocs engine;
+    OptionDocs dead_letters;
 };
 SectionDocs section_docs();
 

@@ -88,6 +88,7 @@ struct DeadLetter {
     std::string correlation_id;
     std::string bytes;  ///< the event as received
     std::uint64_t epoch = 0;
+    std::uint32_t replay = 0;  ///< which retry of the event it ends; 0: the event as it came
 };
 
 }  // namespace takt

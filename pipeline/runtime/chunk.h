@@ -48,6 +48,11 @@ struct Chunk {
     std::size_t parts_used = 0;
     std::vector<PartitionTime> times;
 
+    /// Of an event of the dead letters that comes again: which retry; its place among the events of its message is
+    /// `part`. 0: the chunk is messages of the source.
+    std::uint32_t replay = 0;
+    std::uint32_t part = 0;
+
     // Of a marker.
     CutOptions cut;
     Timestamp watermark_after = kBeginningOfTime;

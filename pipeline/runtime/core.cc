@@ -92,6 +92,7 @@ class Core::Impl {
     };
 
     Chunk& next_chunk(std::uint64_t size_bytes);
+    void feed(const DeadLetterReplay& replay);
     void submit(Chunk& chunk);
     void activate(Job job, Todo& todo);
     void run(Job job);
@@ -99,6 +100,7 @@ class Core::Impl {
 
     void run_sequencer(Todo& todo);
     void release(Chunk& chunk, Todo& todo);
+    void release_messages(const Chunk& chunk);
     void release_marker(Chunk& chunk);
     void push_to_lanes(Stage stage, Chunk& chunk, Todo& todo);
     void run_lane(std::uint32_t index, Todo& todo);
@@ -107,6 +109,7 @@ class Core::Impl {
     void finish_rows(Chunk& chunk);
     void run_committer(Todo& todo);
     void commit_rows(Chunk& chunk);
+    void commit_replay(Chunk& chunk);
     void count_holes(const Chunk& chunk);
     void commit_epoch(Chunk& chunk);
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
@@ -242,6 +245,7 @@ void Core::Impl::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> 
         const auto bytes_until = [&](std::size_t message) { return block->size_bytes * message / messages; };
         Chunk& chunk = next_chunk(bytes_until(first + count) - bytes_until(first));
         chunk.marker = false;
+        chunk.replay = 0;
         chunk.source = source;
         chunk.segment = plan_.sources[source].segment;
         chunk.block = block;
@@ -251,9 +255,31 @@ void Core::Impl::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> 
     }
 }
 
+/// A chunk of its own: its event is counted by itself.
+void Core::Impl::feed(const DeadLetterReplay& replay) {
+    CHECK(replay.source < plan_.sources.size() && replay.replay > 0);
+    const auto data = std::make_shared<const DeadLetterReplay>(replay);
+    auto block = std::make_shared<MessageBlock>();
+    block->messages.push_back({data->data, data->subject, data->sequence, data->ingest_time});
+    block->keep = data;
+    block->size_bytes = data->data.size();
+    block->single = true;
+    Chunk& chunk = next_chunk(block->size_bytes);
+    chunk.marker = false;
+    chunk.replay = replay.replay;
+    chunk.part = replay.part;
+    chunk.source = replay.source;
+    chunk.segment = plan_.sources[replay.source].segment;
+    chunk.block = std::move(block);
+    chunk.first = 0;
+    chunk.count = 1;
+    submit(chunk);
+}
+
 void Core::Impl::cut(CutOptions cut) {
     std::vector<std::pair<std::uint32_t, std::shared_ptr<const TemporalTable>>> tables;
     for (const TableVersion& version : cut.tables) tables.emplace_back(version.table, version.content);
+    for (const DeadLetterReplay& replay : cut.replays) feed(replay);
     Chunk& chunk = next_chunk(0);
     chunk.marker = true;
     chunk.cut = std::move(cut);
@@ -402,23 +428,28 @@ void Core::Impl::release(Chunk& chunk, Todo& todo) {
     } else {
         const Segment& segment = *plan_.segments[chunk.segment];
         for (std::size_t i = 0; i < chunk.parts_used; ++i) judge_lateness(segment, chunk.watermark, chunk.parts[i]);
-        for (const PartitionTime& time : chunk.times) {
-            watermarks_.observe(chunk.source, time.partition, time.highest, time.ingest_time);
-        }
-        const Message& last = chunk.block->messages[chunk.first + chunk.count - 1];
-        SourceCut& cut = cuts_[chunk.source];
-        cut.last_sequence = last.sequence;
-        cut.last_ingest_time = last.ingest_time;
-        if (chunk.block->own_clock && chunk.first == 0) {
-            cut.ingest_times.emplace_back(chunk.block->messages.front().sequence, last.ingest_time);
-        }
-        if (!chunk.block->anchor.empty() && chunk.first + chunk.count == chunk.block->messages.size()) {
-            cut.anchor_sequence = last.sequence;
-            cut.anchor = chunk.block->anchor;
-        }
-        cut.highest_event_time = watermarks_.highest(chunk.source);
+        if (chunk.replay == 0) release_messages(chunk);
     }
     push_to_lanes(any_dedup_ ? Stage::dedup : Stage::terminals, chunk, todo);
+}
+
+/// What the source says with them: event time, and how far it was read.
+void Core::Impl::release_messages(const Chunk& chunk) {
+    for (const PartitionTime& time : chunk.times) {
+        watermarks_.observe(chunk.source, time.partition, time.highest, time.ingest_time);
+    }
+    const Message& last = chunk.block->messages[chunk.first + chunk.count - 1];
+    SourceCut& cut = cuts_[chunk.source];
+    cut.last_sequence = last.sequence;
+    cut.last_ingest_time = last.ingest_time;
+    if (chunk.block->own_clock && chunk.first == 0) {
+        cut.ingest_times.emplace_back(chunk.block->messages.front().sequence, last.ingest_time);
+    }
+    if (!chunk.block->anchor.empty() && chunk.first + chunk.count == chunk.block->messages.size()) {
+        cut.anchor_sequence = last.sequence;
+        cut.anchor = chunk.block->anchor;
+    }
+    cut.highest_event_time = watermarks_.highest(chunk.source);
 }
 
 void Core::Impl::release_marker(Chunk& chunk) {
@@ -511,6 +542,7 @@ void Core::Impl::finish_rows(Chunk& chunk) {
         account(segment, plan_.outcomes, source, seeds_[chunk.source], chunk.watermark, part, chunk.outcomes,
                 chunk.dead_letters);
     }
+    for (DeadLetter& letter : chunk.dead_letters) letter.replay = chunk.replay;
     stateless_.recycle(chunk);
 }
 
@@ -543,6 +575,7 @@ void Core::Impl::run_committer(Todo& todo) {
 }
 
 void Core::Impl::commit_rows(Chunk& chunk) {
+    if (chunk.replay > 0) return commit_replay(chunk);
     result_.messages += chunk.count;
     result_.message_bytes += chunk.size_bytes;
     result_.rows += chunk.rows;
@@ -552,6 +585,14 @@ void Core::Impl::commit_rows(Chunk& chunk) {
     }
     result_.audit.received += chunk.received;
     count_holes(chunk);
+    std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
+}
+
+void Core::Impl::commit_replay(Chunk& chunk) {
+    const auto ended =
+        std::find_if(chunk.outcomes.begin(), chunk.outcomes.end(), [](const EventSum& rows) { return rows.count > 0; });
+    const auto code = ended == chunk.outcomes.end() ? kUndecided : ended - chunk.outcomes.begin();
+    result_.replay_outcomes.push_back(static_cast<OutcomeCode>(code));
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
 }
 

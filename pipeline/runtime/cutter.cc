@@ -3,9 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace takt {
 namespace {
+
+/// Between two looks for dead letters that are to come again.
+constexpr Duration kReplayInterval = 200 * kMillisecond;
 
 /// Messages [first, first + count) as a block that shares the memory.
 std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlock>& block, std::size_t first,
@@ -179,20 +184,29 @@ void Cutter::find_idle(Timestamp now, CutOptions& cut) const {
     }
 }
 
+void Cutter::look_for_replays() {
+    if (!take_replays_) return;
+    next_look_ = saturating_add(clock_.monotonic(), kReplayInterval);
+    std::vector<DeadLetterReplay> taken = take_replays_();
+    std::move(taken.begin(), taken.end(), std::back_inserter(replays_));
+}
+
 bool Cutter::cut_if_due() {
     const Timestamp now = clock_.monotonic();
     CutOptions options;
     find_idle(now, options);
+    if (replays_.empty() && now >= next_look_) look_for_replays();
     const bool due = messages_ > 0 && (full() || now - *first_message_ >= plan_.epoch);
     // With messages in hand the news can wait until their epoch is due.
     const bool changed =
         std::any_of(tables_.begin(), tables_.end(), [](const auto& table) { return table->view().waiting; });
-    const bool news =
-        messages_ == 0 && (changed || adds(options.idle, last_cut_.idle) || adds(options.ended, last_cut_.ended));
+    const bool news = messages_ == 0 && (changed || !replays_.empty() || adds(options.idle, last_cut_.idle) ||
+                                         adds(options.ended, last_cut_.ended));
     if (!due && !news) return false;
     for (const auto& table : tables_) {
         if (auto version = table->take()) options.tables.push_back(std::move(*version));
     }
+    options.replays = std::exchange(replays_, {});
     cut(std::move(options));
     return true;
 }
@@ -201,6 +215,8 @@ void Cutter::cut_last(bool flush) {
     CutOptions options;
     find_idle(clock_.monotonic(), options);
     options.flush = flush;
+    if (flush) look_for_replays();
+    options.replays = std::exchange(replays_, {});
     cut(std::move(options));
 }
 
@@ -230,6 +246,7 @@ Duration Cutter::due_in() const {
     const Timestamp now = clock_.monotonic();
     Duration soonest = kSecond;
     if (first_message_) soonest = std::min(soonest, saturating_add(*first_message_, plan_.epoch) - now);
+    if (take_replays_ && replays_.empty()) soonest = std::min(soonest, next_look_ - now);
     for (std::size_t i = 0; i < readers_.size(); ++i) {
         const Duration limit = plan_.sources[i].time.idle;
         const auto since = readers_[i]->view().idle_since;

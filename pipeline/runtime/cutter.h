@@ -21,6 +21,7 @@ class Cutter {
   public:
     using Readers = std::vector<std::unique_ptr<SourceReader>>;
     using Tables = std::vector<std::unique_ptr<TableReader>>;
+    using TakeReplays = std::function<std::vector<DeadLetterReplay>()>;
     /// `on_cut`: before each cut, with the monotonic time of the epoch's first message (or of the cut, where it has
     /// none).
     Cutter(const Plan& plan, const Readers& readers, const Tables& tables, Clock& clock, Core& core,
@@ -34,6 +35,9 @@ class Cutter {
     bool cut_if_due();
     /// Input goes on after these cuts; before anything else.
     void resume(const std::vector<SourceCut>& cuts);
+    /// Who is asked, a few times a second and before all windows close, for dead letters that are to come again. Nobody
+    /// without it, so after the last `replay`.
+    void set_replays(TakeReplays take_replays) { take_replays_ = std::move(take_replays); }
     /// Feeds and cuts an epoch as a journal has it, in place of take and cut_if_due. False: not all of its messages are
     /// here yet; call again with the same epoch when a reader has more. F620: they never will be.
     Result<bool> replay(const EpochResult& journaled);
@@ -53,6 +57,7 @@ class Cutter {
     std::shared_ptr<const MessageBlock> unfed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     Result<bool> replay_source(std::uint32_t source, const SourceCut& cut);
     void find_idle(Timestamp now, CutOptions& cut) const;
+    void look_for_replays();
     void cut(CutOptions options);
 
     const Plan& plan_;
@@ -71,8 +76,11 @@ class Cutter {
     std::vector<bool> spoke_;  ///< by source: it has messages in this epoch, so it is not idle
     std::uint32_t turn_ = 0;   ///< the source that is asked first
     CutOptions last_cut_;
-    std::vector<std::uint64_t> fed_;  ///< by source: the last sequence that was fed
-    std::uint32_t replayed_ = 0;      ///< sources of the replayed epoch that are fed
+    TakeReplays take_replays_;
+    std::vector<DeadLetterReplay> replays_;  ///< of this epoch
+    Timestamp next_look_ = 0;                ///< for replays; monotonic
+    std::vector<std::uint64_t> fed_;         ///< by source: the last sequence that was fed
+    std::uint32_t replayed_ = 0;             ///< sources of the replayed epoch that are fed
 };
 
 }  // namespace takt

@@ -18,6 +18,7 @@
 #include "pipeline/runtime/epoch_difference.h"
 #include "pipeline/runtime/sink_writer.h"
 #include "pipeline/runtime/source_reader.h"
+#include "pipeline/runtime/storm_breaker.h"
 #include "pipeline/runtime/table_reader.h"
 
 namespace takt {
@@ -107,6 +108,8 @@ class Engine::Impl {
     Timestamp last_snapshot_ = 0;              ///< monotonic
     std::future<Status> snapshot_;             ///< being written
 
+    StormBreaker storm_;  ///< the committer's, once it has the log's epochs
+
     Core core_;
     Cutter cutter_;
 };
@@ -116,6 +119,7 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
       options_(options),
       outcomes_(plan.outcomes.size()),
       cuts_(plan.sources.size()),
+      storm_(plan),
       core_(plan, core_options(plan, options), [this](EpochResult&& result) { release(std::move(result)); }),
       cutter_(plan, readers_, tables_, *options.clock, core_, [this](Timestamp first_message) {
           std::lock_guard lock(mutex_);
@@ -208,6 +212,7 @@ Status Engine::Impl::recover() {
     }
     for (EpochResult& epoch : past->epochs) {
         last_logged_ = epoch.epoch;
+        if (epoch.epoch <= base) (void)storm_.add(epoch);
         if (epoch.epoch > base) {
             replayed_.push_back(std::move(epoch));
             continue;
@@ -338,6 +343,7 @@ Status Engine::Impl::run() {
     const Status replayed = started.ok() ? replay() : started;
     if (replayed.ok()) {
         last_snapshot_ = options_.clock->monotonic();
+        if (options_.log != nullptr) cutter_.set_replays([this] { return options_.log->take_replays(); });
         enter(EngineStatus::Phase::running);
         cut_epochs();
     } else {
@@ -472,6 +478,11 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
     show_equations(found);
     if (!found.empty()) {
         fail(out_of_balance(found, fmt::format("in epoch {}", epoch.epoch)));
+        return false;
+    }
+    // What is in the log was let through; it counts for what comes after it.
+    if (const auto storm = storm_.add(epoch); storm && replayed_.empty()) {
+        fail(*storm);
         return false;
     }
     if (options_.log == nullptr) return true;

@@ -21,8 +21,8 @@ std::string difference(const AuditTotals& made, const AuditTotals& before) {
 }
 
 bool same(const DeadLetter& a, const DeadLetter& b) {
-    return a.source == b.source && a.sequence == b.sequence && a.part == b.part && a.reason == b.reason &&
-           a.bytes == b.bytes;
+    return a.source == b.source && a.sequence == b.sequence && a.part == b.part && a.replay == b.replay &&
+           a.reason == b.reason && a.bytes == b.bytes;
 }
 
 }  // namespace
@@ -34,6 +34,7 @@ std::string epoch_difference(const EpochResult& made, const EpochResult& before)
     if (made.watermark_before != before.watermark_before || made.watermark_after != before.watermark_after)
         return "its watermarks are others";
     if (made.outcomes != before.outcomes) return "its events end otherwise";
+    if (made.replay_outcomes != before.replay_outcomes) return "its retries end otherwise";
     if (made.pane_outcomes != before.pane_outcomes) return "its panes' rows end otherwise";
     if (made.postings.size() != before.postings.size())
         return fmt::format("it has {} postings, not {}", made.postings.size(), before.postings.size());

@@ -219,6 +219,10 @@ void StatelessStage::run(Chunk& chunk) {
         part.batch = std::move(scratch->batches[i]);
         part.batch->source = chunk.source;
         part.batch->block = chunk.block;
+        if (chunk.replay > 0) {
+            CHECK(chunk.parts_used == 1 && part.batch->rows == 1);
+            part.batch->origin[0].part = chunk.part;
+        }
         chunk.received += sum_of_rows(*part.batch, seeds_[chunk.source]);
         enter(segment, source.stream, part);
         run_row_nodes(segment, source.stream, plan_.outcomes, lanes_, part, scratch->segments[chunk.segment]);

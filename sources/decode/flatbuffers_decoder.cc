@@ -523,8 +523,9 @@ void FlatBuffersDecoder::decode(const std::shared_ptr<const MessageBlock>& block
         if (i + kMessagesAhead < count) prefetch(messages[i + kMessagesAhead].data);
         const Message& message = messages[i];
         if (message.data.empty()) continue;
-        const bool chain = options_.framing == Framing::size_prefixed ||
-                           (options_.framing == Framing::automatic && holds_prefixed_events(message.data));
+        const bool chain =
+            !block->single && (options_.framing == Framing::size_prefixed ||
+                               (options_.framing == Framing::automatic && holds_prefixed_events(message.data)));
         if (chain) {
             decode_chain(message, writer);
         } else {

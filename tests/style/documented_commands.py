@@ -18,8 +18,8 @@ SOURCE_FOLDERS = ("configs/", "tests/", "bench/", "schemas/")
 
 
 @functools.lru_cache(maxsize=None)
-def help_of(takt, verb):
-    done = subprocess.run([takt, verb, "--help"], capture_output=True, text=True, check=False)
+def help_of(takt, *verbs):
+    done = subprocess.run([takt, *verbs, "--help"], capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode == 0 else None
 
 
@@ -37,6 +37,8 @@ def judge(words, takt, dev_verbs):
         text = help_of(takt, words[1])
         if text is None:
             return f"takt has no verb '{words[1]}'"
+        if len(words) > 2 and not words[2].startswith("-"):
+            text += help_of(takt, words[1], words[2]) or ""  # of a subcommand
         unknown = [word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in text]
         if unknown:
             return f"takt {words[1]} has no option {unknown[0]}"

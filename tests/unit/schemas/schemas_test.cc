@@ -53,7 +53,7 @@ TEST(Schemas, DeadLettersHaveTheirBytes) {
     EXPECT_EQ(columns_of("dead_letter"),
               "source string required\nsequence uint\npart uint\nsubject string\ningest_time timestamp\n"
               "event_id string\nreason string required\ntext string\nowner string\nstep string\n"
-              "correlation_id string\nbytes bytes\nepoch uint\n");
+              "correlation_id string\nbytes bytes\nepoch uint\nreplay uint\n");
 }
 
 /// What a nested builder finished, as a section of a frame.

@@ -193,6 +193,30 @@ TEST(Frame, NothingThatItDoesNotKnowIsLeftOut) {
     EXPECT_THAT(message_of(frame_of_section(3, stranger)), HasSubstr("a source that has no cut"));
 }
 
+TEST(Frame, KeepsRetriesOfDeadLettersAndHowTheyEnded) {
+    Frame frame = sample::small_frame(2);
+    frame.result.cut.replays = {
+        {2, sample::kMost, 4'294'967'295, 7, "lab.a", -1, std::string("\xFF\0{", 3), "anna", "typo"},
+        {0, 1, 0, 1, "", 0, "", "", ""}};
+    frame.result.replay_outcomes = {kMalformed, kUndecided};
+    frame.result.dead_letters = {sample::dead_letter()};
+    frame.result.dead_letters[0].replay = 7;
+    const auto read = decode_frame(encoded(frame));
+    ASSERT_TRUE(read) << read.error().text();
+    const EpochResult& result = read->frame.result;
+    EXPECT_EQ(result.replay_outcomes, frame.result.replay_outcomes);
+    EXPECT_EQ(result.dead_letters[0].replay, 7u);
+    ASSERT_EQ(result.cut.replays.size(), 2u);
+    for (std::size_t i = 0; i < 2; ++i) {
+        const DeadLetterReplay& kept = result.cut.replays[i];
+        const DeadLetterReplay& written = frame.result.cut.replays[i];
+        EXPECT_EQ(std::tie(kept.source, kept.sequence, kept.part, kept.replay, kept.subject, kept.ingest_time),
+                  std::tie(written.source, written.sequence, written.part, written.replay, written.subject,
+                           written.ingest_time));
+        EXPECT_EQ(std::tie(kept.data, kept.who, kept.why), std::tie(written.data, written.who, written.why));
+    }
+}
+
 TEST(Frame, AFewBytesCannotBecomeMany) {
     // A thousand dead letters that are one and the same table.
     flatbuffers::FlatBufferBuilder builder;
@@ -231,6 +255,15 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
              [&](Frame& frame) { frame.result.cut.idle.resize(1 << 19); },
              [&](Frame& frame) { frame.result.cut.tables[0].changes.resize(12000); },
              [&](Frame& frame) { frame.result.cut.tables[0].changes[0].value = much; },
+             [&](Frame& frame) {
+                 frame.result.cut.replays.resize(3000);
+                 frame.result.replay_outcomes.resize(3000);
+             },
+             [&](Frame& frame) {
+                 frame.result.cut.replays.resize(1);
+                 frame.result.cut.replays[0].data = much;
+                 frame.result.replay_outcomes.resize(1);
+             },
              [&](Frame& frame) { frame.result.postings.resize(2000); },
              [&](Frame& frame) { frame.result.postings[0].correlation_id = much; },
              [&](Frame& frame) { frame.result.postings[0].key_fields.resize(20000); },
@@ -255,19 +288,18 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
 /// What the first version of the format knew of it: fields were added since, at the ends of tables.
 Frame first_full_frame(std::uint64_t epoch) {
     Frame frame = full_frame(epoch);
+    frame.result.audit = {};
     for (SinkPosition& position : frame.positions) position.settled = 0;
     frame.routes.clear();
     frame.totals.clear();
-    frame.result.audit = {};
     return frame;
 }
 
-/// golden/frame_1.bin is first_full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every
-/// later version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
+/// golden/frame_1.bin is first_full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every later
+/// version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
 TEST(Frame, ReadsWhatTheFirstVersionWrote) {
     const std::string path = TAKT_SOURCE_DIR "/tests/unit/pipeline/journal/golden/frame_1.bin";
-    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr)
-        std::ofstream(path, std::ios::binary) << encoded(first_full_frame(7));
+    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << encoded(first_full_frame(7));
     std::ifstream file(path, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     const auto read = decode_frame(bytes);

@@ -264,6 +264,20 @@ TEST(Planner, TheEngineSectionIsRead) {
     EXPECT_EQ(planned.plan().epoch_bytes, 1u << 20);
 }
 
+TEST(Planner, TheLimitsOfDeadLettersAreReadAndAreNoPartOfTheAnswer) {
+    OperatorHarness planned(around("dead_letters: { most: 100, share: 0.25, within: 5m }\n" + kGoodPosting));
+    EXPECT_EQ(planned.plan().dead_letters.most, 100u);
+    EXPECT_EQ(planned.plan().dead_letters.share, 0.25);
+    EXPECT_EQ(planned.plan().dead_letters.least_events, 1000u);
+    EXPECT_EQ(planned.plan().dead_letters.within, 5 * kMinute);
+    OperatorHarness without(around(kGoodPosting));
+    EXPECT_EQ(without.plan().dead_letters.most, 0u);
+    EXPECT_EQ(without.plan().dead_letters.share, 0.0);
+    EXPECT_EQ(without.plan().config_hash, planned.plan().config_hash);
+    EXPECT_THAT(mistakes_of(around("dead_letters: {}\n" + kGoodPosting)), HasSubstr("error C120"));
+    EXPECT_THAT(mistakes_of(around("dead_letters: { mots: 1 }\n" + kGoodPosting)), HasSubstr("did you mean 'most'?"));
+}
+
 TEST(Planner, WhatIsMissingAtTheTopIsTold) {
     const std::string mistakes = mistakes_of("steps: []\n");
     for (const char* code : {"C103", "C117", "C111", "C113"}) EXPECT_THAT(mistakes, HasSubstr(code));

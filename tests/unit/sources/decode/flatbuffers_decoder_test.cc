@@ -159,6 +159,18 @@ TEST(FlatBuffersDecoder, ABrokenEventAmongManyIsItsOwnRow) {
     EXPECT_EQ(decoded.text("event_id", 2), "c");
 }
 
+TEST(FlatBuffersDecoder, AnEventByItselfIsOneWhateverTheFraming) {
+    const Layout layout = layout_of(*event_schema());
+    for (const Framing framing : {Framing::size_prefixed, Framing::automatic, Framing::single}) {
+        auto decoder = make_flatbuffers_decoder(event_schema(), layout, {.framing = framing});
+        auto alone = std::make_shared<MessageBlock>(*block_of({event_message({.event_id = "a"})}));
+        alone->single = true;
+        const Decoded decoded = decode_all(**decoder, layout, alone);
+        ASSERT_EQ(decoded.rows(), 1u);
+        EXPECT_EQ(decoded.text("event_id", 0), "a");
+    }
+}
+
 TEST(FlatBuffersDecoder, ATailThatFitsNoEventIsOneRow) {
     const std::string chain = event_message({.event_id = "a"}, true) + std::string("\x20\0\0\0rest", 8);
     const Decoded prefixed = decode({chain}, Framing::size_prefixed);
