@@ -92,6 +92,12 @@ Status JetStreamSink::open() {
     return {};
 }
 
+bool JetStreamSink::is_under_postings(const std::string& subject) const {
+    const std::string postings = subject_.pattern();
+    return subject == postings ||
+           (postings.ends_with(">") && subject.starts_with(std::string_view(postings).substr(0, postings.size() - 1)));
+}
+
 Status JetStreamSink::make_stream() {
     jsStreamInfo* found = nullptr;
     natsStatus status = js_GetStreamInfo(&found, jetstream_.get(), options_.stream.c_str(), nullptr, nullptr);
@@ -99,10 +105,8 @@ Status JetStreamSink::make_stream() {
     jsStreamInfo* added = nullptr;
     if (status == NATS_NOT_FOUND) {
         const std::string postings = subject_.pattern();
-        const std::string root = postings.ends_with(">") ? postings.substr(0, postings.size() - 1) : "";
         const char* subjects[] = {postings.c_str(), options_.dead_letters.c_str()};
-        const bool one =
-            postings == options_.dead_letters || (postings.ends_with(">") && options_.dead_letters.starts_with(root));
+        const bool one = is_under_postings(options_.dead_letters);
         jsStreamConfig config;
         jsStreamConfig_Init(&config);
         config.Name = options_.stream.c_str();
@@ -132,7 +136,12 @@ Status JetStreamSink::recall(const jsStreamInfo& stream) {
     position_.created = stream.Created;
     if (recalled_) return {};
     if (unconfirmed_) {
-        if (Status read = read_back(position_.last_sequence + 1); !read.ok()) return read;
+        stored_.clear();
+        const std::uint64_t first = position_.last_sequence + 1;
+        if (Status read = read_back(subject_.pattern(), first); !read.ok()) return read;
+        if (!is_under_postings(options_.dead_letters)) {
+            if (Status read = read_back(options_.dead_letters, first); !read.ok()) return read;
+        }
     } else {
         position_.last_sequence = stream.State.LastSeq;
     }
@@ -140,11 +149,10 @@ Status JetStreamSink::recall(const jsStreamInfo& stream) {
     return {};
 }
 
-/// Notes the postings that the stream has from this sequence on.
-Status JetStreamSink::read_back(std::uint64_t first) {
+/// Notes the messages of the subject that the stream has from this sequence on.
+Status JetStreamSink::read_back(const std::string& subject, std::uint64_t first) {
     jsSubOptions options;
     jsSubOptions_Init(&options);
-    const std::string subject = subject_.pattern();
     options.Stream = options_.stream.c_str();
     options.Config.DeliverPolicy = js_DeliverByStartSequence;
     options.Config.OptStartSeq = first;
@@ -161,7 +169,6 @@ Status JetStreamSink::read_back(std::uint64_t first) {
     status = natsSubscription_GetConsumerInfo(&found, made, nullptr, nullptr);
     const ConsumerInfoHandle info(found);
     if (status != NATS_OK) return failed(status);
-    stored_.clear();
     std::uint64_t left = found->NumPending;
     while (left > 0) {
         natsMsgList list{};
@@ -322,9 +329,11 @@ Status JetStreamSink::keep(std::span<const DeadLetter> dead_letters) {
     std::vector<Outgoing> messages;
     messages.reserve(dead_letters.size());
     for (const DeadLetter& letter : dead_letters) {
+        std::string id = fmt::format("{}-{}-{}{}", letter.source, letter.sequence, letter.part,
+                                     letter.replay > 0 ? fmt::format("-{}", letter.replay) : "");
+        if (stored_.contains(id)) continue;
         messages.push_back({.subject = options_.dead_letters,
-                            .id = fmt::format("{}-{}-{}{}", letter.source, letter.sequence, letter.part,
-                                              letter.replay > 0 ? fmt::format("-{}", letter.replay) : ""),
+                            .id = std::move(id),
                             .hash = {},
                             .text = message_of(letter, options_.format)});
     }

@@ -30,8 +30,8 @@ namespace takt {
 /// Restart:      where the pipeline keeps its state, `open` reads back what the stream got since the last posting that
 /// is
 ///               known to be accepted. What is there is not sent again, however long ago it was sent.
-/// Dead letters: to `dead_letters`, once by (source, sequence, part) within the duplicate window. Summaries are not
-///               kept.
+/// Dead letters: to `dead_letters`, read back as postings are; else once by (source, sequence, part) within the
+///               duplicate window. Summaries are not kept.
 /// Stream:       made by `open` when it is missing: file storage, no deletes, no purges.
 /// Errors:       those of NatsConnection; C525 a subject; E524 the stream cannot be made, or does not answer; F524 the
 ///               stream has lost postings that it had accepted.
@@ -69,7 +69,8 @@ class JetStreamSink final : public Sink {
 
     Status make_stream();
     Status recall(const jsStreamInfo& stream);
-    Status read_back(std::uint64_t first);
+    Status read_back(const std::string& subject, std::uint64_t first);
+    bool is_under_postings(const std::string& subject) const;
     Result<std::vector<Delivery>> send(std::vector<Outgoing> messages);
     natsStatus publish(const Outgoing& message, std::size_t index);
     Delivery judge(const Outgoing& message, natsMsg* answer);

@@ -31,7 +31,11 @@ Status SinkWriter::start() {
     Result<std::unique_ptr<Sink>> made = plan_.make();
     if (!made) return made.error();
     sink_ = std::move(made).value();
-    if (run_.incarnation > 0) sink_->resume({run_, past_.position, !past_.waiting.empty()});
+    if (run_.incarnation > 0) {
+        // Dead letters are not in `waiting`, and an epoch may have some.
+        const bool unconfirmed = !past_.waiting.empty() || past_.position.settled < past_.until;
+        sink_->resume({run_, past_.position, unconfirmed});
+    }
     {
         std::lock_guard lock(mutex_);
         status_.description = sink_->describe();

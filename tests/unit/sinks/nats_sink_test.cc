@@ -228,6 +228,8 @@ TEST_F(NatsSinkTest, AStartReadsBackWhatWasSentHoweverLongAgo) {
     ASSERT_EQ(js_AddStream(nullptr, jetstream_.get(), &config, nullptr, nullptr), NATS_OK);
     JetStreamSink::Options options = options_;
     options.subject = "ledger.{type}";
+    std::vector<DeadLetter> letters(1);
+    letters[0].source = "floor";
     SinkPosition confirmed;
     {
         JetStreamSink first(options);
@@ -237,24 +239,26 @@ TEST_F(NatsSinkTest, AStartReadsBackWhatWasSentHoweverLongAgo) {
         confirmed = first.position();
         EXPECT_EQ(confirmed.last_sequence, 10u);
         deliver(first, postings(10, 1200));
+        ASSERT_TRUE(first.keep(letters).ok());
     }
     const Timestamp end = system_clock().monotonic() + 10 * kSecond;
-    while (stored() < 1202 && system_clock().monotonic() < end) {
+    while (stored() < 1203 && system_clock().monotonic() < end) {
         jsPubOptions probe;
         jsPubOptions_Init(&probe);
         probe.MsgId = "probe";
         js_Publish(nullptr, jetstream_.get(), "ledger.probe", "x", 1, &probe, nullptr);
     }
-    ASSERT_EQ(stored(), 1202u);
+    ASSERT_EQ(stored(), 1203u);
     JetStreamSink second(options);
     second.resume({.run = {"state", 2}, .confirmed = confirmed, .unconfirmed = true});
     ASSERT_TRUE(second.open().ok());
     EXPECT_EQ(second.position(), confirmed) << "what was not confirmed must be found by the next start, too";
     const auto again = deliver(second, postings(10, 1201));
     for (std::size_t i = 0; i + 1 < again.size(); ++i) ASSERT_EQ(again[i].reference, fmt::format("LEDGER:{}", 11 + i));
-    EXPECT_EQ(again.back().reference, "LEDGER:1203");
-    EXPECT_EQ(stored(), 1203u);
-    EXPECT_EQ(second.position().last_sequence, 1203u);
+    EXPECT_EQ(again.back().reference, "LEDGER:1204");
+    ASSERT_TRUE(second.keep(letters).ok());
+    EXPECT_EQ(stored(), 1204u) << "the dead letter is there already";
+    EXPECT_EQ(second.position().last_sequence, 1204u);
     const std::vector<Posting> changed = {posting(700, "22222222222222222222222222222222")};
     const Sink::Delivery conflict = deliver(second, changed)[0];
     EXPECT_EQ(conflict.state, Sink::State::refused);
