@@ -24,7 +24,7 @@ class EpochLog {
         /// state->epoch were made before it: they are released again, not made again.
         std::vector<EpochResult> epochs;
         std::vector<std::uint64_t> incarnations = {};  ///< of `epochs`: which start of the daemon made each
-        std::vector<SinkPast> sinks = {};  ///< of Plan::sinks, by index; empty: nothing is known of any
+        std::vector<SinkPast> sinks = {};              ///< of Plan::sinks, by index; empty: nothing is known of any
         RunIdentity run = {};
     };
 

@@ -295,11 +295,12 @@ Frame first_full_frame(std::uint64_t epoch) {
     return frame;
 }
 
-/// golden/frame_1.bin is first_full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every later
-/// version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
+/// golden/frame_1.bin is first_full_frame(7) after the hash {1, 2}, as the first version of the format wrote it; every
+/// later version must read it. Made by this test with TAKT_WRITE_GOLDEN=1; a new format gets a file of its own.
 TEST(Frame, ReadsWhatTheFirstVersionWrote) {
     const std::string path = TAKT_SOURCE_DIR "/tests/unit/pipeline/journal/golden/frame_1.bin";
-    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << encoded(first_full_frame(7));
+    if (std::getenv("TAKT_WRITE_GOLDEN") != nullptr)
+        std::ofstream(path, std::ios::binary) << encoded(first_full_frame(7));
     std::ifstream file(path, std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     const auto read = decode_frame(bytes);
