@@ -1,8 +1,8 @@
-# takt_component(FOLDER DEPENDS a b ...): a static library takt_FOLDER (slashes become underscores) of the folder's own .cc
+# takt_component(FOLDER DEPENDS a b ... [PRECOMPILE HEADER]): a static library takt_FOLDER (slashes become underscores) of the folder's own .cc
 # files. A dependency that is not a folder of ours is a dep_NAME of dependencies.cmake. What a folder may include is what it
-# names here.
+# names here. Precompiled headers are shared, but for a folder that names a further one.
 function(takt_component folder)
-  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "PRECOMPILE" "DEPENDS" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   set(target takt_${name})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
@@ -10,7 +10,11 @@ function(takt_component folder)
   if(sources)
     add_library(${target} STATIC ${sources})
     set(scope PUBLIC)
-    target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
+    if(name STREQUAL "pipeline_base" OR ARG_PRECOMPILE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h ${ARG_PRECOMPILE})
+    else()
+      target_precompile_headers(${target} REUSE_FROM takt_pipeline_base)
+    endif()
   else()
     add_library(${target} INTERFACE)
     set(scope INTERFACE)
