@@ -1,5 +1,7 @@
 #include "pipeline/sqlite/sqlite_database.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 namespace takt {

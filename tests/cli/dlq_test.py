@@ -80,6 +80,11 @@ class Dlq(unittest.TestCase):
             except sqlite3.OperationalError:
                 return []  # its tables are not there yet
 
+    def audit(self):
+        done = subprocess.run([daemon_test.TAKT, "audit", self.path / "state", "--ledger", self.path / "ledger.db"], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def stop(self, daemon):
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.end(), 0, "".join(daemon.errors))
@@ -115,6 +120,7 @@ class Dlq(unittest.TestCase):
             daemon.said("phase=running")
             self.stop(daemon)
         self.assertEqual(self.posted(), [(1, "3.000000", 2)])
+        self.audit()
         shown = self.dlq("show", "1")
         self.assertRegex(shown, r"anna +retry ordered, with an edited event +typed as a word")
         self.assertRegex(shown, r"retry 1 ended in epoch \d+: accepted")
@@ -144,6 +150,7 @@ class Dlq(unittest.TestCase):
             daemon.said("phase=running")
             self.stop(daemon)
         self.assertEqual(self.posted(), [(1, "7.000000", 3)])
+        self.audit()
         self.assertEqual(self.states(), [("DECODE", "accepted"), ("ID_CONFLICT", "accepted")])
 
     def test_what_comes_too_late_is_refused_again(self):

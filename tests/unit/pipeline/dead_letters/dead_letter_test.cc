@@ -167,11 +167,14 @@ TEST_F(DeadLetters, ARetryGoesToThePipelineOnceAsItWasReceived) {
     EXPECT_EQ(replay.who, "anna");
     EXPECT_EQ(replay.why, "fixed by the MES team");
     EXPECT_THAT(*open_requests.take(), IsEmpty());
+    // Nor when the file changes while its epoch is under way.
+    ASSERT_TRUE(daemon.apply(epoch(2, {letter(8)}), 1, 0));
+    EXPECT_THAT(*open_requests.take(), IsEmpty());
     // A start after a crash that came before the epoch was durable takes it again, one after that does not.
     EXPECT_THAT(*requests().take(), SizeIs(1));
-    ASSERT_TRUE(daemon.apply(epoch_with(2, *taken, kAccepted), 1, 0));
+    ASSERT_TRUE(daemon.apply(epoch_with(3, *taken, kAccepted), 1, 0));
     EXPECT_THAT(*requests().take(), IsEmpty());
-    EXPECT_EQ(states(), "1 accepted");
+    EXPECT_EQ(states(), "1 accepted, 2 open");
 }
 
 TEST_F(DeadLetters, WhatWasAcceptedCannotBeRetriedOrDiscarded) {
