@@ -54,6 +54,7 @@ struct Options {
 struct AggregateSpec : PaneSpec {
     Emit emit = Emit::delta;
     std::vector<std::string> value_names;  ///< by function
+    std::vector<Slot> arguments;           ///< by function
     std::vector<std::size_t> booked;       ///< functions whose results add up: the numbers of the ValueBook
 
     std::vector<ValueBook::Number> booked_numbers() const {
@@ -424,13 +425,23 @@ class SessionState final : public AggregateBase {
     SessionTable sessions_;
 };
 
-class AggregateOperator final : public KeyedOperator {
+class AggregateOperator final : public KeyedOperator, public PaneFinder {
   public:
     explicit AggregateOperator(AggregateSpec spec) : spec_(std::move(spec)) {}
     std::unique_ptr<KeyedState> make_state() const override {
         if (spec_.window.kind == WindowSpec::Kind::session) return std::make_unique<SessionState>(spec_);
         return std::make_unique<AggregateState>(spec_);
     }
+
+    std::vector<PaneOfRow> panes_of(const Batch& batch, Row row) const override {
+        std::vector<PaneOfRow> panes = spec_.panes_of(batch, row);
+        for (PaneOfRow& pane : panes) {
+            for (std::size_t i = 0; i < spec_.arguments.size(); ++i)
+                add_value(batch, row, spec_.value_names[i], spec_.arguments[i], pane);
+        }
+        return panes;
+    }
+    std::string posting_key(const PaneOfRow&, std::uint32_t) const override { return {}; }
 
   private:
     AggregateSpec spec_;
@@ -493,6 +504,7 @@ class AggregatePlanner {
             if (!add_field(one.name, planned->result, one.name_place)) continue;
             const std::size_t function = spec_.add_function(*planned);
             spec_.value_names.push_back(one.name);
+            spec_.arguments.push_back(planned->argument);
             if (spec_.functions[function].adds_up()) spec_.booked.push_back(function);
         }
     }

@@ -112,6 +112,20 @@ std::string key_value_text(std::string_view key, std::span<const KeyColumn> colu
     }
 }
 
+std::string encode_key(const Batch& batch, Row row, std::span<const KeyColumn> columns) {
+    std::size_t size = 0;
+    for (const KeyColumn& column : columns) size += encoded_size(batch, row, column);
+    std::string key(size, '\0');
+    char* to = key.data();
+    for (const KeyColumn& column : columns) to = encode_value(batch, row, column, to);
+    return key;
+}
+
+std::string value_text(const Batch& batch, Row row, const KeyColumn& column) {
+    if (!batch.column(column.slot).valid().test(row)) return {};
+    return key_value_text(encode_key(batch, row, std::span(&column, 1)), std::span(&column, 1), 0);
+}
+
 void hash_ids(const Batch& batch, const Selection& rows, std::span<const KeyColumn> columns, Arena& arena,
               Hash128* hashes) {
     if (columns.size() == 1 && is_text(columns[0].type.kind)) {

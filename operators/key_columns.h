@@ -33,6 +33,12 @@ std::vector<Posting::KeyField> decode_key(std::string_view key, std::span<const 
 /// Value `column` of an encoded key, without its name.
 std::string key_value_text(std::string_view key, std::span<const KeyColumn> columns, std::size_t column);
 
+/// The encoded key of one row.
+std::string encode_key(const Batch& batch, Row row, std::span<const KeyColumn> columns);
+
+/// The value of a column that can be part of a key, as text; empty where it is absent.
+std::string value_text(const Batch& batch, Row row, const KeyColumn& column);
+
 /// 128-bit hash of each row's id: of the text alone when the id is one string, else of the encoded key.
 void hash_ids(const Batch& batch, const Selection& rows, std::span<const KeyColumn> columns, Arena& arena,
               Hash128* hashes);

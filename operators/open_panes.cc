@@ -28,6 +28,30 @@ void PaneSpec::add(const Batch& batch, std::span<const Row> rows, std::span<std:
     for (const Accumulator& function : functions) function.add(batch, rows, blocks);
 }
 
+std::vector<PaneOfRow> PaneSpec::panes_of(const Batch& batch, Row row) const {
+    std::vector<PaneOfRow> panes;
+    for (std::uint32_t i = 0; i < window.windows_per_event(); ++i) {
+        PaneOfRow& pane = panes.emplace_back();
+        pane.key = batch.column(key).values<std::string_view>()[row];
+        pane.key_fields = decode_key(pane.key, by);
+        if (!window.has_windows()) continue;
+        const Duration back = static_cast<Duration>(i) * window.every;
+        pane.window_start = batch.column(start).values<Timestamp>()[row] - back;
+        pane.window_end = batch.column(end).values<Timestamp>()[row] - back;
+    }
+    return panes;
+}
+
+void add_value(const Batch& batch, Row row, const std::string& name, Slot slot, PaneOfRow& pane) {
+    if (slot == kNoSlot) return;
+    const Column& column = batch.column(slot);
+    if (column.type().is(TypeKind::float64)) {
+        if (column.valid().test(row)) pane.values.push_back({name, fmt::format("{}", column.values<double>()[row])});
+    } else if (can_be_key(column.type())) {
+        pane.values.push_back({name, value_text(batch, row, {name, slot, column.type()})});
+    }
+}
+
 void OpenPanes::collect(const Batch& batch, std::span<const Row> rows, Timestamp watermark, Duration back) {
     rows_.clear();
     wants_.clear();

@@ -13,6 +13,7 @@
 #include "operators/pane_block.h"
 #include "operators/pane_step.h"
 #include "operators/window.h"
+#include "pipeline/plan/pane_finder.h"
 #include "pipeline/plan/planner.h"
 #include "pipeline/state/pane_table.h"
 
@@ -41,7 +42,12 @@ struct PaneSpec {
     void begin(std::byte* block) const;
     /// Adds rows[i] to blocks[i], for all i.
     void add(const Batch& batch, std::span<const Row> rows, std::span<std::byte* const> blocks) const;
+    /// The panes of a row, without values; see PaneFinder.
+    std::vector<PaneOfRow> panes_of(const Batch& batch, Row row) const;
 };
+
+/// Adds the value of a column to what the row brings to the pane; nothing for kNoSlot.
+void add_value(const Batch& batch, Row row, const std::string& name, Slot slot, PaneOfRow& pane);
 
 /// The open panes of one lane, which rows are added to a batch at a time.
 class OpenPanes {

@@ -81,7 +81,7 @@ struct PostSpec : PaneSpec {
     int amount_function = -1;
     /// Without a window: the columns that tell one row from all others; empty: only its place in its source does.
     std::vector<KeyColumn> identity;
-    Slot quantity = kNoSlot;  ///< without a window
+    Slot quantity = kNoSlot;  ///< the posted value; with a window the function's argument, where it has one
     Slot amount = kNoSlot;
     bool has_quantity = false;
     bool has_amount = false;
@@ -116,6 +116,17 @@ std::vector<ValueBook::Number> booked_numbers(const PostSpec& spec) {
     };
     return {{"quantity", spec.quantity_source_scale, spec.quantity_digits, true, adds_up(spec.quantity_function)},
             {"amount", spec.amount_source_scale, spec.amount_digits, true, adds_up(spec.amount_function)}};
+}
+
+/// Whether a row that is posted by itself has its identity columns; else only its place tells it from others.
+bool has_identity(const PostSpec& spec, const Batch& batch, Row row) {
+    const bool by_id = spec.segment->events == kNoSlot;
+    return !spec.identity.empty() && (!by_id || batch.column(spec.segment->id).valid().test(row));
+}
+
+std::string place_of(const PostSpec& spec, const Batch& batch, Row row) {
+    const Origin& origin = batch.origin[row];
+    return fmt::format("{}:{}:{}", spec.sources[batch.source], origin.sequence, origin.part);
 }
 
 /// Everything that panes and single events post in common.
@@ -230,11 +241,7 @@ class EventPostState final : public PostBase {
         encode_keys(batch, identified_, spec_.identity, arena_, identities_.data(), hashes_.data());
     }
     std::string identity_of(const Batch& batch, Row row) const {
-        const bool by_id = spec_.segment->events == kNoSlot;
-        if (!spec_.identity.empty() && (!by_id || batch.column(spec_.segment->id).valid().test(row)))
-            return std::string(identities_[row]);
-        const Origin& origin = batch.origin[row];
-        return fmt::format("{}:{}:{}", spec_.sources[batch.source], origin.sequence, origin.part);
+        return has_identity(spec_, batch, row) ? std::string(identities_[row]) : place_of(spec_, batch, row);
     }
 
     Int128 number(const Batch& batch, Row row, Slot slot, std::uint32_t place, Number which, bool& has) {
@@ -401,12 +408,33 @@ class PanePostState final : public PostBase {
     OpenPanes panes_;
 };
 
-class PostOperator final : public KeyedOperator {
+class PostOperator final : public KeyedOperator, public PaneFinder {
   public:
     explicit PostOperator(PostSpec spec) : spec_(std::move(spec)) {}
     std::unique_ptr<KeyedState> make_state() const override {
         if (spec_.window.has_windows()) return std::make_unique<PanePostState>(spec_);
         return std::make_unique<EventPostState>(spec_);
+    }
+
+    std::vector<PaneOfRow> panes_of(const Batch& batch, Row row) const override {
+        std::vector<PaneOfRow> panes = spec_.panes_of(batch, row);
+        for (PaneOfRow& pane : panes) {
+            if (!spec_.window.has_windows()) {
+                pane.key += has_identity(spec_, batch, row) ? encode_key(batch, row, spec_.identity)
+                                                            : place_of(spec_, batch, row);
+            }
+            add_value(batch, row, "quantity", spec_.quantity, pane);
+            add_value(batch, row, "amount", spec_.amount, pane);
+        }
+        return panes;
+    }
+    std::string posting_key(const PaneOfRow& pane, std::uint32_t revision) const override {
+        Posting posting;
+        posting.pipeline = spec_.pipeline;
+        posting.type = spec_.name;
+        posting.window_start = pane.window_start;
+        posting.window_end = pane.window_end;
+        return takt::posting_key(posting, pane.key, revision);
     }
 
   private:
@@ -529,6 +557,7 @@ class PostPlanner {
         }
         const auto planned = plan_function(text, column, stream_, context_, pane_.arguments);
         if (!planned) return true;
+        slot = planned->argument;
         if (!planned->result.is(TypeKind::decimal) && !planned->result.is(TypeKind::int64)) {
             context_.mistakes().add(text.node.place, "C170",
                                     fmt::format("the {} of {} is a {}: only an exact number may be posted", role, what_,

@@ -56,7 +56,8 @@ void set_value(Batch& batch, Slot slot, std::uint32_t row, T value) {
 
 }  // namespace
 
-PaneStage::PaneStage(const Plan& plan) : plan_(plan), states_(plan.segments.size()) {
+PaneStage::PaneStage(const Plan& plan, Watch watch)
+    : plan_(plan), watch_(std::move(watch)), states_(plan.segments.size()) {
     for (std::size_t i = 0; i < plan.segments.size(); ++i) {
         const bool from_source = std::any_of(plan.sources.begin(), plan.sources.end(),
                                              [&](const SourcePlan& source) { return source.segment == i; });
@@ -162,6 +163,7 @@ void PaneStage::run_batch(State& state, std::span<const PaneRow> rows, Timestamp
     if (state.dedup != nullptr && !part.rows_of[0].empty()) {
         state.dedup->process(*part.batch, part.rows_of[0], watermark);
     }
+    if (watch_) watch_(segment, part);
     for (std::size_t i = 0; i < state.terminals.size(); ++i) {
         const std::span<const Row> own = part.rows_of[i + 1];
         if (!own.empty()) state.terminals[i]->process(*part.batch, own, watermark);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -18,8 +19,11 @@ namespace takt {
 /// whatever lane made them. One thread.
 class PaneStage {
   public:
+    /// Sees each batch of panes' rows before it goes to the terminals: see Rerun.
+    using Watch = std::function<void(const Segment& segment, const Part& part)>;
+
     /// The plan must outlive the stage.
-    explicit PaneStage(const Plan& plan);
+    explicit PaneStage(const Plan& plan, Watch watch = nullptr);
 
     /// Adds the panes that a keyed step made for its output segment.
     void add(std::size_t segment, std::vector<PaneRow>&& rows);
@@ -53,6 +57,7 @@ class PaneStage {
     std::uint32_t source_index(const Lineage& lineage) const;
 
     const Plan& plan_;
+    const Watch watch_;
     std::vector<std::unique_ptr<State>> states_;  ///< by segment; null for those that sources feed
 };
 
