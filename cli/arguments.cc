@@ -13,4 +13,14 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, std::optional<
     return app.add_option_function<std::string>(name, read, help)->type_name("DURATION");
 }
 
+CLI::Option* add_time(CLI::App& app, const std::string& name, std::optional<Timestamp>& value,
+                      const std::string& help) {
+    const auto read = [&value, name](const std::string& text) {
+        value = parse_timestamp(text);
+        if (!value) value = parse_timestamp(text + "T00:00:00Z");
+        if (!value) throw CLI::ValidationError(name, "'" + text + "' is no time such as 2026-05-12T06:00:00Z");
+    };
+    return app.add_option_function<std::string>(name, read, help)->type_name("TIME");
+}
+
 }  // namespace takt

@@ -16,4 +16,7 @@ namespace takt {
 CLI::Option* add_duration(CLI::App& app, const std::string& name, std::optional<Duration>& value,
                           const std::string& help);
 
+/// An option that is an instant, "2026-05-12T06:00:00Z", or the midnight that begins a date in UTC, "2026-05-12".
+CLI::Option* add_time(CLI::App& app, const std::string& name, std::optional<Timestamp>& value, const std::string& help);
+
 }  // namespace takt

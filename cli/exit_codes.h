@@ -7,7 +7,7 @@ namespace takt {
 /// What the process says when it ends; `takt --help` and docs/reference/cli.md list them.
 enum ExitCode : int {
     kExitOk = 0,
-    kExitDifference = 1,  ///< a case of `takt test` failed, or an equation of `takt audit`
+    kExitDifference = 1,  ///< a test case, an equation, a proof or a comparison failed
     kExitMistake = 2,     ///< of the author of the config or the command line
     kExitOutside = 3,     ///< the outside world failed: server, disk, network
     kExitLimit = 4,       ///< a limit was hit, or a bug
@@ -26,7 +26,10 @@ inline ExitCode exit_code_of(const Error& error) {
 }
 
 constexpr const char* kExitCodesHelp =
-    "Exit codes: 0 all is well; 1 a test case or an equation of the audit failed; 2 a mistake in the config or in the arguments;\n"
-    "3 something outside failed (server, disk, network); 4 a limit was hit, or a bug in takt.";
+    "Exit codes: 0 all is well; 1 a test case or an equation of the audit failed, a posting is not proved, a replay "
+    "differs;\n"
+    "2 a mistake in the config or in the arguments; 3 something outside failed (server, disk, network); 4 a limit was "
+    "hit, or a bug\n"
+    "in takt.";
 
 }  // namespace takt

@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
     takt::add_graph(app, invocation);
     takt::add_test(app, invocation);
     takt::add_audit(app, invocation);
+    takt::add_trace(app, invocation);
+    takt::add_replay(app, invocation);
     takt::add_ledger(app, invocation);
     takt::add_dlq(app, invocation);
     takt::add_sim(app, invocation);

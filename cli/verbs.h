@@ -23,6 +23,8 @@ void add_check(CLI::App& app, Invocation& invocation);
 void add_graph(CLI::App& app, Invocation& invocation);
 void add_test(CLI::App& app, Invocation& invocation);
 void add_audit(CLI::App& app, Invocation& invocation);
+void add_trace(CLI::App& app, Invocation& invocation);
+void add_replay(CLI::App& app, Invocation& invocation);
 void add_ledger(CLI::App& app, Invocation& invocation);
 void add_dlq(CLI::App& app, Invocation& invocation);
 void add_sim(CLI::App& app, Invocation& invocation);

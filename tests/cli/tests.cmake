@@ -8,5 +8,7 @@ add_test(NAME cli/schema COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DI
 add_test(NAME cli/shipped_pipelines
          COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/shipped_pipelines_test.py $<TARGET_FILE:takt>)
 add_test(NAME cli/verbs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/verbs_test.py $<TARGET_FILE:takt>)
+add_test(NAME cli/trace COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/trace_test.py $<TARGET_FILE:takt>)
+set_tests_properties(cli/trace PROPERTIES TIMEOUT 300)
 add_test(NAME cli/dlq COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/dlq_test.py $<TARGET_FILE:takt>)
 set_tests_properties(cli/dlq PROPERTIES TIMEOUT 300)

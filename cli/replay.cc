@@ -1,0 +1,266 @@
+#include <fmt/format.h>
+#include <nats/nats.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "cli/arguments.h"
+#include "cli/load.h"
+#include "cli/reread.h"
+#include "cli/verbs.h"
+#include "sinks/ledger_lineage.h"
+#include "sinks/report_table.h"
+
+namespace takt {
+namespace {
+
+using Align = ReportTable::Align;
+
+struct ReplayOptions {
+    std::string config;
+    std::string ledger;
+    std::optional<Timestamp> from;
+    std::optional<Timestamp> to;
+    std::uint64_t from_sequence = 1;
+    std::string format = "table";
+};
+
+int fail(const Error& error) {
+    fmt::print(stderr, "takt: {}\n", error.text());
+    return exit_code_of(error);
+}
+
+/// A pane in one of the two books, or in both.
+struct ComparedPane {
+    std::string type;
+    std::string key_fields;
+    std::optional<Timestamp> window_start;
+    std::optional<Timestamp> window_end;
+    std::int32_t posting_date = 0;
+    std::string unit;
+    std::string currency;
+    std::string key;  ///< of its last posting in the ledger; of its first one, where it is missing there
+
+    struct Numbers {
+        std::optional<Decimal> quantity;
+        std::optional<Decimal> amount;
+    };
+    std::optional<Numbers> posted;
+    std::optional<Numbers> recomputed;
+};
+
+const Decimal kZero;
+
+bool same(const std::optional<Decimal>& a, const std::optional<Decimal>& b) {
+    return compare(a.value_or(kZero), b.value_or(kZero)) == 0;
+}
+
+/// "missing", "extra" or "different"; empty: the books agree. A pane that comes to zero need not be there.
+std::string_view judge(const ComparedPane& pane) {
+    const ComparedPane::Numbers posted = pane.posted.value_or(ComparedPane::Numbers{});
+    const ComparedPane::Numbers recomputed = pane.recomputed.value_or(ComparedPane::Numbers{});
+    if (same(posted.quantity, recomputed.quantity) && same(posted.amount, recomputed.amount)) return {};
+    if (!pane.posted) return "missing";
+    return pane.recomputed ? "different" : "extra";
+}
+
+/// Whether the pane's window lies in [from, to). One without a window is as long as its posting date in UTC.
+bool lies_in(const ComparedPane& pane, const ReplayOptions& options) {
+    const Timestamp start = pane.window_start.value_or(pane.posting_date * kDay);
+    const Timestamp end = pane.window_end.value_or(start + kDay);
+    return (!options.from || start >= *options.from) && (!options.to || end <= *options.to);
+}
+
+std::vector<ComparedPane> compare_books(const std::vector<LedgerPane>& ledger, std::vector<Posting>&& postings) {
+    std::vector<ComparedPane> panes;
+    std::unordered_map<std::string, std::size_t> by_first_key;
+    for (const LedgerPane& one : ledger) {
+        by_first_key[one.first_key] = panes.size();
+        panes.push_back({one.type, one.key_fields, one.window_start, one.window_end, one.posting_date, one.unit,
+                         one.currency, one.last_key, ComparedPane::Numbers{one.quantity, one.amount}, std::nullopt});
+    }
+    for (const Posting& one : postings) {
+        ComparedPane::Numbers numbers;
+        if (one.has_quantity) numbers.quantity = Decimal{one.quantity_cumulative, one.quantity_scale};
+        if (one.has_amount) numbers.amount = Decimal{one.amount_cumulative, one.amount_scale};
+        const auto known = by_first_key.find(one.key);
+        if (known != by_first_key.end()) {
+            panes[known->second].recomputed = numbers;
+            continue;
+        }
+        panes.push_back({one.type, key_text(one.key_fields), one.window_start, one.window_end, one.posting_date,
+                         one.unit, one.currency, one.key, std::nullopt, numbers});
+    }
+    std::sort(panes.begin(), panes.end(), [](const ComparedPane& a, const ComparedPane& b) {
+        return std::tie(a.type, a.key_fields, a.window_start, a.key) <
+               std::tie(b.type, b.key_fields, b.window_start, b.key);
+    });
+    return panes;
+}
+
+std::string text_of(const std::optional<ComparedPane::Numbers>& numbers,
+                    std::optional<Decimal> ComparedPane::Numbers::*number) {
+    if (!numbers || !((*numbers).*number)) return {};
+    const Decimal& value = *((*numbers).*number);
+    return format_decimal(value.units, value.scale);
+}
+
+/// recomputed - posted.
+std::optional<Decimal> difference(const ComparedPane& pane, std::optional<Decimal> ComparedPane::Numbers::*number) {
+    const auto value = [&](const std::optional<ComparedPane::Numbers>& numbers) {
+        return numbers ? ((*numbers).*number).value_or(kZero) : kZero;
+    };
+    const Decimal now = value(pane.recomputed);
+    const Decimal then = value(pane.posted);
+    const int scale = std::max(now.scale, then.scale);
+    const auto a = rescale_exact(now.units, now.scale, scale);
+    const auto b = rescale_exact(then.units, then.scale, scale);
+    const auto units = a && b ? checked_subtract(*a, *b) : std::nullopt;
+    if (!units) return std::nullopt;
+    return Decimal{*units, scale};
+}
+
+/// What differs, a row each, and how much by type, unit and currency.
+struct Report {
+    ReportTable differences;
+    ReportTable totals;
+    std::size_t compared = 0;
+    std::size_t open = 0;  ///< not posted yet, as their windows are not closed
+    std::map<std::string_view, std::size_t> counts;
+};
+
+struct TotalOf {
+    Decimal quantity;
+    Decimal amount;
+    std::size_t panes = 0;
+};
+
+void add(Decimal& sum, const std::optional<Decimal>& more) {
+    if (!more) return;
+    const int scale = std::max(sum.scale, more->scale);
+    const auto a = rescale_exact(sum.units, sum.scale, scale);
+    const auto b = rescale_exact(more->units, more->scale, scale);
+    const auto units = a && b ? checked_add(*a, *b) : std::nullopt;
+    CHECK(units.has_value());
+    sum = {*units, scale};
+}
+
+Report make_report(const std::vector<ComparedPane>& panes, const ReplayOptions& options, Timestamp watermark) {
+    Report report;
+    report.differences.columns = {{"difference"},
+                                  {"type"},
+                                  {"for"},
+                                  {"window_start"},
+                                  {"window_end"},
+                                  {"posted_quantity", Align::decimal},
+                                  {"quantity", Align::decimal},
+                                  {"unit"},
+                                  {"posted_amount", Align::decimal},
+                                  {"amount", Align::decimal},
+                                  {"currency"},
+                                  {"posting"}};
+    report.totals.columns = {{"type"}, {"panes", Align::right},    {"quantity", Align::decimal},
+                             {"unit"}, {"amount", Align::decimal}, {"currency"}};
+    std::map<std::tuple<std::string, std::string, std::string>, TotalOf> totals;
+    const auto time = [](const std::optional<Timestamp>& at) { return at ? format_timestamp(*at) : std::string(); };
+    for (const ComparedPane& pane : panes) {
+        if (!lies_in(pane, options)) continue;
+        if (!pane.posted && pane.window_end && *pane.window_end > watermark) {
+            ++report.open;
+            continue;
+        }
+        ++report.compared;
+        const std::string_view found = judge(pane);
+        if (found.empty()) continue;
+        ++report.counts[found];
+        using Numbers = ComparedPane::Numbers;
+        report.differences.rows.push_back({std::string(found), pane.type, pane.key_fields, time(pane.window_start),
+                                           time(pane.window_end), text_of(pane.posted, &Numbers::quantity),
+                                           text_of(pane.recomputed, &Numbers::quantity), pane.unit,
+                                           text_of(pane.posted, &Numbers::amount),
+                                           text_of(pane.recomputed, &Numbers::amount), pane.currency, pane.key});
+        TotalOf& total = totals[{pane.type, pane.unit, pane.currency}];
+        ++total.panes;
+        add(total.quantity, difference(pane, &Numbers::quantity));
+        add(total.amount, difference(pane, &Numbers::amount));
+    }
+    for (const auto& [what, total] : totals) {
+        const auto& [type, unit, currency] = what;
+        report.totals.rows.push_back({type, fmt::format("{}", total.panes),
+                                      format_decimal(total.quantity.units, total.quantity.scale), unit,
+                                      format_decimal(total.amount.units, total.amount.scale), currency});
+    }
+    return report;
+}
+
+int print(Report& report, const std::string& format) {
+    const std::size_t differences = report.differences.rows.size();
+    if (format == "json" || format == "csv") {
+        fmt::print("{}", format == "json" ? report.differences.json() : report.differences.csv());
+    } else {
+        if (differences > 0) {
+            fmt::print("{}\nrecomputed less posted\n{}\n", report.differences.text(), report.totals.text());
+        }
+        fmt::print("{} panes compared: {} missing, {} extra, {} different; {} open\n", report.compared,
+                   report.counts["missing"], report.counts["extra"], report.counts["different"], report.open);
+    }
+    return differences == 0 ? kExitOk : kExitDifference;
+}
+
+int run(const ReplayOptions& options) {
+    nats_Open(-1);  // before any thread that makes a message
+    const auto loaded = load_pipeline(options.config);
+    if (!loaded) return kExitMistake;
+    const Plan& plan = *loaded->planned.plan;
+    auto ledger = LedgerLineage::open(options.ledger);
+    if (!ledger) return fail(ledger.error());
+    const auto letters = ledger->dead_letters(plan.pipeline);
+    if (!letters) return fail(letters.error());
+    if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
+
+    Rerun rerun(plan, {.panes = true, .refused = refused_by_arrival(plan, *letters)}, nullptr);
+    CutOptions end;
+    for (const SourcePlan& source : plan.sources) {
+        const SequenceRange range{.first = options.from_sequence};
+        const auto read = reread(source, range, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        if (!read) return fail(read.error());
+        if (*read == Source::State::end) {
+            end.ended.push_back(source.index);
+        } else if (source.time.idle > 0) {
+            end.idle.push_back(source.index);
+        }
+    }
+    end.flush = end.ended.size() == plan.sources.size();
+    const Timestamp watermark = rerun.watermark(end);
+    // After the sources: a pane that was posted meanwhile is in both.
+    const auto panes = ledger->panes(plan.pipeline);
+    if (!panes) return fail(panes.error());
+    Report report = make_report(compare_books(*panes, rerun.finish()), options, watermark);
+    return print(report, options.format);
+}
+
+}  // namespace
+
+void add_replay(CLI::App& app, Invocation& invocation) {
+    CLI::App* verb = app.add_subcommand("replay", "recomputes all panes from the sources and compares the ledger");
+    verb->footer(
+        "Shows what differs; posts nothing, neither documents nor corrections. Bounded sources are read to their end, "
+        "others\n"
+        "up to what they hold at present.");
+    auto options = std::make_shared<ReplayOptions>();  // shared: by the callback of the verb
+    verb->add_option("CONFIG", options->config, "the pipeline")->required();
+    verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
+        ->required()
+        ->type_name("FILE");
+    add_time(*verb, "--from", options->from, "only panes whose window begins then or later");
+    add_time(*verb, "--to", options->to, "only panes whose window ends then or earlier");
+    verb->add_option("--from-sequence", options->from_sequence,
+                     "read the sources from here on, not from where the config begins")
+        ->check(CLI::PositiveNumber);
+    verb->add_option("--format", options->format, "table, csv or json")->check(CLI::IsMember({"table", "csv", "json"}));
+    verb->callback([options, &invocation] { invocation.exit_code = run(*options); });
+}
+
+}  // namespace takt

@@ -1,0 +1,115 @@
+#include "cli/reread.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pipeline/base/clock.h"
+
+namespace takt {
+namespace {
+
+/// How long a source may say nothing before we give up.
+constexpr Duration kPatience = 30 * kSecond;
+
+/// Reasons of dead letters that tell when an event came: lateness, clocks, memory.
+constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT"};
+
+}  // namespace
+
+Result<Source::State> reread(const SourcePlan& source, const SequenceRange& range,
+                             const std::function<void(std::shared_ptr<const MessageBlock>)>& take) {
+    if (!source.can_read_again) {
+        return Error{"C660", fmt::format("source '{}' ({}) cannot be read again: its messages are kept nowhere",
+                                         source.name, source.connector)};
+    }
+    Result<std::unique_ptr<Source>> made = source.make();
+    if (!made) return made.error();
+    Source& connector = **made;
+    if (Status opened = connector.open({.next_sequence = range.first, .anchor = {}}); !opened) return opened.error();
+    Timestamp heard = system_clock().monotonic();
+    while (true) {
+        auto block = std::make_shared<MessageBlock>();  // shared with the batches that point into it
+        const Result<Source::State> state = connector.read({}, *block);
+        if (!state) return state.error();
+        std::vector<Message>& messages = block->messages;
+        const bool any = !messages.empty();
+        const bool through = any && messages.back().sequence >= range.last;
+        std::erase_if(messages, [&](const Message& message) {
+            return message.sequence < range.first || message.sequence > range.last;
+        });
+        if (!messages.empty()) take(std::move(block));
+        if (through) return Source::State::more;
+        if (*state == Source::State::end || *state == Source::State::idle) return *state;
+        const Timestamp now = system_clock().monotonic();
+        if (any) heard = now;
+        if (*state != Source::State::quiet) continue;
+        // A file that is followed has no other side that could say so.
+        if (source.connector == "file") return Source::State::idle;
+        if (now - heard > kPatience) {
+            return Error{"E660", fmt::format("source '{}' ({}) has said nothing for {}; is its server well?",
+                                             source.name, connector.describe(), format_duration(kPatience))};
+        }
+    }
+}
+
+Status load_live_tables(const Plan& plan) {
+    for (const TablePlan& table : plan.tables) {
+        Result<std::unique_ptr<TableFeed>> feed = table.make();
+        if (!feed) return feed.error();
+        std::vector<TableChange> content;
+        if (Status opened = (*feed)->open(content); !opened) return opened;
+        const TableSpec& spec = table.handle->current->spec();
+        std::vector<TableUpdate> updates;
+        for (const TableChange& change : content) {
+            Result<std::vector<TableUpdate>> rows = (*feed)->decode(change);
+            if (!rows) continue;  // as in a run: what is no entry of the table changes nothing
+            TableBuilder trial(spec);
+            const bool good = std::all_of(rows->begin(), rows->end(),
+                                          [&](const TableUpdate& update) { return trial.apply(update).ok(); });
+            if (good) std::move(rows->begin(), rows->end(), std::back_inserter(updates));
+        }
+        const auto empty = TableBuilder(spec).build();
+        Result<std::shared_ptr<const TemporalTable>> filled = updated(**empty, updates);
+        if (!filled) return filled.error();
+        table.handle->current = std::move(*filled);
+    }
+    return {};
+}
+
+Result<const SourcePlan*> find_source(const Plan& plan, const std::string& name) {
+    const auto found = std::find_if(plan.sources.begin(), plan.sources.end(),
+                                    [&](const SourcePlan& source) { return source.name == name; });
+    if (found != plan.sources.end()) return &*found;
+    std::vector<std::string> names;
+    for (const SourcePlan& source : plan.sources) names.push_back(source.name);
+    return Error{"C661", fmt::format("the config has no source '{}'; it has: {}", name, fmt::join(names, ", "))};
+}
+
+std::map<EventPlace, OutcomeCode> refused_by_arrival(const Plan& plan, std::span<const DeadLetter> letters) {
+    std::map<EventPlace, OutcomeCode> refused;
+    for (const DeadLetter& letter : letters) {
+        if (std::find(std::begin(kReasonsOfArrival), std::end(kReasonsOfArrival), letter.reason) ==
+            std::end(kReasonsOfArrival))
+            continue;
+        const Result<const SourcePlan*> source = find_source(plan, letter.source);
+        if (!source) continue;  // a row of panes, or of a source that is gone
+        for (std::size_t code = 0; code < plan.outcomes.size(); ++code) {
+            const Outcome& outcome = plan.outcomes.at(static_cast<OutcomeCode>(code));
+            if (outcome.kind != OutcomeKind::dead_letter || outcome.rule != letter.reason) continue;
+            refused[{(*source)->index, letter.sequence, letter.part}] = static_cast<OutcomeCode>(code);
+            break;
+        }
+    }
+    return refused;
+}
+
+std::string key_text(const std::vector<Posting::KeyField>& fields) {
+    std::string text;
+    for (const Posting::KeyField& field : fields) {
+        if (!field.value.empty()) text += fmt::format("{}{}={}", text.empty() ? "" : " ", field.name, field.value);
+    }
+    return text;
+}
+
+}  // namespace takt

@@ -1,0 +1,446 @@
+#include <fmt/format.h>
+#include <nats/nats.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <unordered_map>
+
+#include "cli/load.h"
+#include "cli/reread.h"
+#include "cli/verbs.h"
+#include "operators/key_columns.h"
+#include "pipeline/plan/pane_finder.h"
+#include "sinks/ledger_lineage.h"
+#include "sinks/report_table.h"
+
+namespace takt {
+namespace {
+
+struct TraceOptions {
+    std::string config;
+    std::string key;
+    std::string event;
+    std::string ledger;
+    std::string source;
+    std::uint64_t from_sequence = 1;
+};
+
+int fail(const Error& error) {
+    fmt::print(stderr, "takt: {}\n", error.text());
+    return exit_code_of(error);
+}
+
+/// The step of a posting. C662: the config does not make such postings.
+Result<const KeyedNode*> find_step(const Plan& plan, const Posting& posting) {
+    if (posting.pipeline != plan.pipeline) {
+        return Error{"C662", fmt::format("posting {} is of the pipeline '{}', the config is of '{}'", posting.key,
+                                         posting.pipeline, plan.pipeline)};
+    }
+    for (const auto& segment : plan.segments) {
+        for (const KeyedNode& node : segment->terminals) {
+            if (node.step == posting.type && node.output_segment < 0) return &node;
+        }
+    }
+    return Error{"C662", fmt::format("the config has no posting '{}', of which {} is", posting.type, posting.key)};
+}
+
+std::string window_text(const std::optional<Timestamp>& start, const std::optional<Timestamp>& end) {
+    return start && end ? fmt::format(", window {} to {}", format_timestamp(*start), format_timestamp(*end)) : "";
+}
+
+std::string text_of(const Batch& batch, Row row, Slot slot) {
+    if (slot == kNoSlot || !batch.column(slot).valid().test(row)) return {};
+    return std::string(batch.column(slot).values<std::string_view>()[row]);
+}
+
+// ---- a posting
+
+/// What the events of a posting come to: its lineage and its numbers.
+struct Sum {
+    std::uint64_t events = 0;
+    Hash128 ids;
+    Int128 quantity = 0;
+    Int128 amount = 0;
+    bool operator==(const Sum&) const = default;
+};
+
+std::string text_of(const Sum& sum, const Posting& posting) {
+    std::string text = fmt::format("{} event{}, hash {}", sum.events, sum.events == 1 ? "" : "s", to_hex(sum.ids));
+    if (posting.has_quantity)
+        text += fmt::format(", quantity {} {}", format_decimal_shortest(sum.quantity, posting.quantity_scale),
+                            posting.unit);
+    if (posting.has_amount)
+        text += fmt::format(", amount {} {}", format_decimal(sum.amount, posting.amount_scale), posting.currency);
+    return text;
+}
+
+/// Finds the events of one posting while its sources are read again: those that reach its pane, or panes of aggregates
+/// whose rows do.
+class PostingTrace {
+  public:
+    PostingTrace(const Plan& plan, const Posting& posting, const KeyedNode& step)
+        : plan_(plan), posting_(posting), step_(step) {
+        for (const auto& segment : plan.segments) {
+            for (const KeyedNode& node : segment->terminals) {
+                if (node.output_segment >= 0)
+                    made_by_[plan.segments[static_cast<std::size_t>(node.output_segment)].get()] = &node;
+                if (&node == &step_) of_panes_ = made_by_.contains(segment.get());
+            }
+        }
+    }
+
+    void see(const Segment& segment, const Part& part) {
+        for (std::size_t i = 0; i < segment.terminals.size(); ++i) {
+            const KeyedNode& node = segment.terminals[i];
+            if (&node != &step_ && !(of_panes_ && node.output_segment >= 0)) continue;
+            const auto* finder = dynamic_cast<const PaneFinder*>(node.op.get());
+            CHECK(finder != nullptr);
+            for (const Row row : part.rows_of[i + 1]) {
+                if (part.batch->outcome[row] != kUndecided) continue;
+                for (PaneOfRow& pane : finder->panes_of(*part.batch, row)) {
+                    if (&node == &step_ && !is_it(*finder, pane)) continue;
+                    note(segment, *part.batch, row, node, std::move(pane));
+                }
+            }
+        }
+    }
+
+    /// When all is read: lineage and numbers, from the postings that come out of it.
+    Sum sum(const std::vector<Posting>& postings) {
+        Sum sum;
+        std::map<Pane, std::vector<Window>> wanted;
+        for (auto reached = reached_.rbegin(); reached != reached_.rend(); ++reached) {
+            if (reached->into.first != &step_ && !contains(wanted, *reached)) continue;
+            if (reached->from.first != nullptr) {
+                wanted[reached->from].push_back(reached->from_window);
+                continue;
+            }
+            ++sum.events;
+            sum.ids += reached->id;
+            events_.push_back(&*reached);
+        }
+        std::reverse(events_.begin(), events_.end());
+        for (const Posting& made : postings) {
+            if (made.key != first_key_) continue;
+            sum.quantity = made.quantity_cumulative;
+            sum.amount = made.amount_cumulative;
+        }
+        return sum;
+    }
+
+    /// The events that `sum` has found, in the order in which they were read.
+    ReportTable events() const {
+        ReportTable table;
+        table.columns = {{"source"},
+                         {"sequence", ReportTable::Align::right},
+                         {"part", ReportTable::Align::right},
+                         {"event_id"},
+                         {"event_time"}};
+        const std::size_t fixed = table.columns.size();
+        for (const Reached* event : events_) {
+            std::vector<std::string>& row = table.rows.emplace_back(event->cells);
+            for (const PaneOfRow::Value& value : event->values) {
+                const auto column =
+                    std::find_if(table.columns.begin() + fixed, table.columns.end(),
+                                 [&](const ReportTable::ColumnHead& head) { return head.name == value.name; });
+                const auto place = static_cast<std::size_t>(column - table.columns.begin());
+                if (column == table.columns.end()) table.columns.push_back({value.name, ReportTable::Align::decimal});
+                row.resize(std::max(row.size(), place + 1));
+                row[place] = value.text;
+            }
+        }
+        for (std::vector<std::string>& row : table.rows) row.resize(table.columns.size());
+        return table;
+    }
+
+  private:
+    using Pane = std::pair<const KeyedNode*, std::string>;  ///< of any window: step and encoded key
+
+    /// A row that reached a pane: an event, or what a pane of an aggregate has sent on.
+    struct Reached {
+        Pane into;
+        Window into_window;
+        Pane from;  ///< of a pane's row; else null
+        Window from_window;
+        Hash128 id;  ///< of an event, as is what follows
+        std::vector<std::string> cells;
+        std::vector<PaneOfRow::Value> values;
+    };
+
+    bool is_it(const PaneFinder& finder, const PaneOfRow& pane) {
+        if (pane.window_start != posting_.window_start || pane.window_end != posting_.window_end ||
+            finder.posting_key(pane, posting_.revision) != posting_.key)
+            return false;
+        first_key_ = finder.posting_key(pane, 1);
+        return true;
+    }
+
+    /// A session is as long as its events make it.
+    static bool contains(const std::map<Pane, std::vector<Window>>& wanted, const Reached& reached) {
+        const auto windows = wanted.find(reached.into);
+        return windows != wanted.end() &&
+               std::any_of(windows->second.begin(), windows->second.end(), [&](const Window& window) {
+                   return window.start <= reached.into_window.start && reached.into_window.end <= window.end;
+               });
+    }
+
+    void note(const Segment& segment, const Batch& batch, Row row, const KeyedNode& node, PaneOfRow&& pane) {
+        Reached& reached = reached_.emplace_back();
+        reached.into = {&node, std::move(pane.key)};
+        reached.into_window = {pane.window_start.value_or(0), pane.window_end.value_or(0)};
+        const auto made_by = made_by_.find(&segment);
+        if (made_by != made_by_.end()) {
+            // A pane's row begins with its key and window.
+            const Slot start = segment.layout.find("window_start");
+            std::vector<KeyColumn> by;
+            for (Slot slot = 0; slot < start; ++slot)
+                by.push_back({segment.layout.field(slot).name, slot, segment.layout.field(slot).type});
+            reached.from = {made_by->second, encode_key(batch, row, by)};
+            reached.from_window = {batch.column(start).values<Timestamp>()[row],
+                                   batch.column(start + 1).values<Timestamp>()[row]};
+            return;
+        }
+        const Origin& origin = batch.origin[row];
+        if (segment.id_hash != kNoSlot) reached.id = batch.column(segment.id_hash).values<Hash128>()[row];
+        reached.cells = {plan_.sources[batch.source].name, fmt::format("{}", origin.sequence),
+                         fmt::format("{}", origin.part), text_of(batch, row, segment.id),
+                         format_timestamp(batch.event_time[row])};
+        reached.values = std::move(pane.values);
+    }
+
+    const Plan& plan_;
+    const Posting& posting_;
+    const KeyedNode& step_;
+    bool of_panes_ = false;
+    std::map<const Segment*, const KeyedNode*> made_by_;  ///< of segments of panes
+    std::deque<Reached> reached_;                         ///< panes' rows after what reached the panes
+    std::vector<const Reached*> events_;
+    std::string first_key_;
+};
+
+/// Reads the ranges of the posting, or all before them, too: an id that counts there may have come earlier.
+Status read_lineage(const Plan& plan, const Posting& posting, bool from_the_beginning, Rerun& rerun) {
+    for (const SourcePlan& source : plan.sources) {
+        for (const Lineage::Range& range : posting.lineage.ranges) {
+            if (range.source != source.name) continue;
+            const SequenceRange wanted{from_the_beginning ? 1 : range.first_sequence, range.last_sequence};
+            const auto read = reread(source, wanted, [&](auto block) { rerun.read(source.index, std::move(block)); });
+            if (!read) return read.error();
+        }
+    }
+    return {};
+}
+
+void print_head(const Posting& posting, const Plan& plan) {
+    fmt::print("posting {}: {} {}, revision {}{}\n", posting.key, posting.type, key_text(posting.key_fields),
+               posting.revision, window_text(posting.window_start, posting.window_end));
+    for (const Lineage::Range& range : posting.lineage.ranges)
+        fmt::print("lineage: {} {} to {}\n", range.source, range.first_sequence, range.last_sequence);
+    if (posting.config_hash != plan.config_hash) {
+        fmt::print("the config is not the one that made it: hash {}, then {}\n", plan.config_hash, posting.config_hash);
+    }
+}
+
+int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger) {
+    const Result<Posting> posting = ledger.posting(options.key);
+    if (!posting) return fail(posting.error());
+    const Result<const KeyedNode*> step = find_step(plan, *posting);
+    if (!step) return fail(step.error());
+    bool whole = true;
+    for (const Lineage::Range& range : posting->lineage.ranges) {
+        if (const auto source = find_source(plan, range.source); !source) return fail(source.error());
+        whole = whole && range.first_sequence <= 1;
+    }
+    const auto letters = ledger.dead_letters(plan.pipeline);
+    if (!letters) return fail(letters.error());
+    const Rerun::Options rerun_options{.panes = true, .refused = refused_by_arrival(plan, *letters)};
+
+    print_head(*posting, plan);
+    const Sum told{posting->lineage.events, posting->lineage.ids, posting->quantity_cumulative,
+                   posting->amount_cumulative};
+    Sum found;
+    ReportTable events;
+    for (const bool from_the_beginning : {false, true}) {
+        if (from_the_beginning && (whole || found == told)) break;
+        PostingTrace trace(plan, *posting, **step);
+        Rerun rerun(plan, rerun_options, [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
+        if (Status read = read_lineage(plan, *posting, from_the_beginning, rerun); !read) return fail(read.error());
+        found = trace.sum(rerun.finish());
+        events = trace.events();
+    }
+    fmt::print("\n{}\n", events.text());
+    if (found == told) {
+        fmt::print("proved: {}\n", text_of(told, *posting));
+        return kExitOk;
+    }
+    fmt::print("NOT proved: the ledger has {}; the sources have {}\n", text_of(told, *posting),
+               text_of(found, *posting));
+    return kExitDifference;
+}
+
+// ---- an event
+
+/// Tells where the events of one id went while sources are read again.
+class EventTrace {
+  public:
+    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger)
+        : plan_(plan), id_(id), ledger_(ledger) {}
+
+    void see(const Segment& segment, const Part& part) {
+        const Batch& batch = *part.batch;
+        if (segment.dedup) {
+            const auto* hashes = batch.column(segment.dedup->key_hash).values<std::uint64_t>();
+            for (const Row row : part.rows_of[0]) {
+                if (batch.outcome[row] == kUndecided) firsts_.try_emplace(hashes[row], place_of(batch, row));
+            }
+        }
+        if (segment.id == kNoSlot) return;
+        const Column& ids = batch.column(segment.id);
+        const auto* texts = ids.values<std::string_view>();
+        for (std::uint32_t row = 0; row < batch.rows; ++row) {
+            if (texts[row] == id_ && ids.valid().test(row)) tell(segment, part, static_cast<Row>(row));
+        }
+    }
+
+    std::uint64_t found() const { return found_; }
+    /// The first failure of the ledger.
+    const Status& status() const { return status_; }
+
+  private:
+    static EventPlace place_of(const Batch& batch, Row row) {
+        return {batch.source, batch.origin[row].sequence, batch.origin[row].part};
+    }
+    std::string text_of_place(const EventPlace& place) const {
+        return fmt::format("{} sequence {}{}", plan_.sources[place.source].name, place.sequence,
+                           place.part == 0 ? "" : fmt::format(" part {}", place.part));
+    }
+
+    void tell(const Segment& segment, const Part& part, Row row) {
+        const Batch& batch = *part.batch;
+        ++found_;
+        fmt::print("{}, event time {}: ", text_of_place(place_of(batch, row)),
+                   batch.event_time[row] == 0 ? "none" : format_timestamp(batch.event_time[row]));
+        const OutcomeCode code = batch.outcome[row];
+        if (code == kUndecided) return tell_panes(segment, part, row);
+        const Outcome& outcome = plan_.outcomes.at(code);
+        switch (outcome.kind) {
+            case OutcomeKind::duplicate:
+                return tell_duplicate(segment, batch, row);
+            case OutcomeKind::filtered:
+                fmt::print("filtered by rule '{}' of '{}'\n", outcome.rule, outcome.step);
+                return;
+            default:
+                break;
+        }
+        const auto text = std::find_if(batch.reject_texts.begin(), batch.reject_texts.end(),
+                                       [&](const RejectText& one) { return one.row == row && one.outcome == code; });
+        fmt::print("dead letter {} of '{}', owner {}{}{}\n", outcome.rule, outcome.step, outcome.owner,
+                   text == batch.reject_texts.end() ? "" : ": ",
+                   text == batch.reject_texts.end() ? std::string_view() : text->text);
+    }
+
+    void tell_duplicate(const Segment& segment, const Batch& batch, Row row) const {
+        const auto first = firsts_.find(batch.column(segment.dedup->key_hash).values<std::uint64_t>()[row]);
+        fmt::print("duplicate of {}\n", first == firsts_.end() ? "an event before" : text_of_place(first->second));
+    }
+
+    void tell_panes(const Segment& segment, const Part& part, Row row) {
+        const Batch& batch = *part.batch;
+        fmt::print("accepted\n");
+        for (std::size_t i = 0; i < segment.terminals.size(); ++i) {
+            const KeyedNode& node = segment.terminals[i];
+            const auto* finder = dynamic_cast<const PaneFinder*>(node.op.get());
+            const std::span<const Row> rows = part.rows_of[i + 1];
+            if (finder == nullptr || !std::binary_search(rows.begin(), rows.end(), row)) continue;
+            for (const PaneOfRow& pane : finder->panes_of(batch, row)) {
+                fmt::print("  {} {}{}", node.step, key_text(pane.key_fields),
+                           window_text(pane.window_start, pane.window_end));
+                for (const PaneOfRow::Value& value : pane.values) fmt::print(", {} {}", value.name, value.text);
+                fmt::print(": {}\n", node.output_segment >= 0 ? "a pane of an aggregate"
+                                                              : posting_of(*finder, pane, place_of(batch, row)));
+            }
+        }
+    }
+
+    /// The first revision of the pane that the event is part of.
+    std::string posting_of(const PaneFinder& finder, const PaneOfRow& pane, const EventPlace& place) {
+        for (std::uint32_t revision = 1;; ++revision) {
+            const Result<Posting> posting = ledger_.posting(finder.posting_key(pane, revision));
+            if (!posting) {
+                if (posting.error().code != "D621" && status_) status_ = posting.error();
+                return revision == 1 ? "not posted: its window is open, or comes to zero"
+                                     : fmt::format("in none of {} revisions: it came after them", revision - 1);
+            }
+            for (const Lineage::Range& range : posting->lineage.ranges) {
+                if (range.source == plan_.sources[place.source].name && range.first_sequence <= place.sequence &&
+                    place.sequence <= range.last_sequence)
+                    return fmt::format("posting {} revision {}", posting->key, revision);
+            }
+        }
+    }
+
+    const Plan& plan_;
+    const std::string& id_;
+    LedgerLineage& ledger_;
+    std::unordered_map<std::uint64_t, EventPlace> firsts_;  ///< by hash of what the deduplication goes by
+    std::uint64_t found_ = 0;
+    Status status_;
+};
+
+int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger) {
+    if (!options.source.empty()) {
+        if (const auto source = find_source(plan, options.source); !source) return fail(source.error());
+    }
+    const auto letters = ledger.dead_letters(plan.pipeline);
+    if (!letters) return fail(letters.error());
+    EventTrace trace(plan, options.event, ledger);
+    Rerun rerun(plan, {.panes = false, .refused = refused_by_arrival(plan, *letters)},
+                [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
+    for (const SourcePlan& source : plan.sources) {
+        if (!options.source.empty() && source.name != options.source) continue;
+        const SequenceRange range{.first = options.from_sequence};
+        const auto read = reread(source, range, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        if (!read) return fail(read.error());
+    }
+    if (!trace.status()) return fail(trace.status().error());
+    if (trace.found() > 0) return kExitOk;
+    fmt::print("no event has the id '{}'\n", options.event);
+    return kExitDifference;
+}
+
+int run(const TraceOptions& options) {
+    nats_Open(-1);  // before any thread that makes a message
+    if (options.key.empty() == options.event.empty()) {
+        return fail({"C663", "what is to be traced? Name a posting by its key, or an event with --event"});
+    }
+    const auto loaded = load_pipeline(options.config);
+    if (!loaded) return kExitMistake;
+    const Plan& plan = *loaded->planned.plan;
+    auto ledger = LedgerLineage::open(options.ledger);
+    if (!ledger) return fail(ledger.error());
+    if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
+    return options.event.empty() ? trace_posting(options, plan, *ledger) : trace_event(options, plan, *ledger);
+}
+
+}  // namespace
+
+void add_trace(CLI::App& app, Invocation& invocation) {
+    CLI::App* verb = app.add_subcommand("trace", "proves from the sources which events made a posting");
+    verb->footer("With --event: where an event went. Posts, acknowledges and moves nothing.");
+    auto options = std::make_shared<TraceOptions>();  // shared: by the callback of the verb
+    verb->add_option("CONFIG", options->config, "the pipeline")->required();
+    verb->add_option("KEY", options->key, "idempotency key of a posting, or its first digits");
+    verb->add_option("--event", options->event, "where the events of this id went")->type_name("ID");
+    verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
+        ->required()
+        ->type_name("FILE");
+    verb->add_option("--source", options->source, "with --event: read this source only")->type_name("NAME");
+    verb->add_option("--from-sequence", options->from_sequence,
+                     "with --event: read from here on; what an id met before is not seen then")
+        ->check(CLI::PositiveNumber);
+    verb->callback([options, &invocation] { invocation.exit_code = run(*options); });
+}
+
+}  // namespace takt

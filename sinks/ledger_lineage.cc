@@ -1,0 +1,203 @@
+#include "sinks/ledger_lineage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <unordered_map>
+
+#include "sinks/ledger_schema.h"
+
+namespace takt {
+namespace {
+
+const char* const kPosting =
+    "SELECT key, type, pipeline, revision, previous_key, window_start, window_end, posting_date, quantity_cumulative, "
+    "unit, amount_cumulative, currency, events, event_ids_hash, config_hash, epoch, quantity_scale, amount_scale "
+    // 'g' follows the last hex digit.
+    "FROM posting WHERE key >= ?1 AND key < ?1 || 'g' ORDER BY key LIMIT 2";
+const char* const kLineage =
+    "SELECT range.value ->> 'source', range.value ->> 'first_sequence', range.value ->> 'last_sequence' "
+    "FROM posting p, json_each(p.lineage) range WHERE p.key = ?1";
+const char* const kKeyFields =
+    "SELECT field.key, field.value FROM posting p, json_each(p.key_fields) field WHERE p.key = ?1";
+const char* const kPanes =
+    "SELECT key, previous_key, type, (SELECT group_concat(key || '=' || value, ' ') FROM json_each(key_fields)), "
+    "revision, window_start, window_end, posting_date, quantity_cumulative, quantity_scale, unit, amount_cumulative, "
+    "amount_scale, currency "
+    "FROM posting WHERE pipeline = ?1 ORDER BY id";
+const char* const kDeadLetters =
+    "SELECT source, sequence, part, event_id, reason, text, owner, step FROM dead_letter WHERE pipeline = ?1";
+
+std::optional<Timestamp> time_of(const SqliteStatement& row, int column) {
+    return row.is_null(column) ? std::nullopt : parse_timestamp(row.text(column));
+}
+
+/// A number with all digits of its scale, which stands in the next column.
+std::optional<Decimal> number_of(const SqliteStatement& row, int column) {
+    if (row.is_null(column)) return std::nullopt;
+    const std::optional<Decimal> value = parse_decimal(row.text(column));
+    if (!value) return std::nullopt;
+    const auto scale = static_cast<int>(row.integer(column + 1));
+    const auto units =
+        scale < 0 || scale > kMaxDecimalScale ? std::nullopt : rescale_exact(value->units, value->scale, scale);
+    return units ? Decimal{*units, scale} : *value;
+}
+
+/// "2026-05-12" as days since 1970.
+std::optional<std::int32_t> date_of(std::string_view text) {
+    const std::optional<Timestamp> midnight = parse_timestamp(fmt::format("{}T00:00:00Z", text));
+    if (!midnight) return std::nullopt;
+    return static_cast<std::int32_t>(*midnight / kDay);
+}
+
+}  // namespace
+
+Result<LedgerLineage> LedgerLineage::open(const std::string& path) {
+    Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
+    if (!database) return database.error();
+    if (Status status = check_ledger(*database); !status) return status.error();
+    return LedgerLineage(std::move(*database));
+}
+
+Error LedgerLineage::damaged(const std::string& key, std::string_view what) const {
+    return {"F620", fmt::format("{}: posting {} has a {} that no sink writes", database_.path(), key, what)};
+}
+
+Result<Posting> LedgerLineage::posting(const std::string& key) {
+    if (key.size() < 4)
+        return Error{"D621", fmt::format("'{}' is too short: expected 4 or more digits of a posting's key", key)};
+    Result<SqliteStatement> row = database_.prepare(kPosting);
+    if (!row) return row.error();
+    row->bind(1, key);
+    int code = row->step();
+    if (code == SQLITE_DONE) return Error{"D621", fmt::format("no posting has a key that begins with '{}'", key)};
+    if (code != SQLITE_ROW) return database_.error("cannot read");
+    Posting posting;
+    posting.key = row->text(0);
+    posting.type = row->text(1);
+    posting.pipeline = row->text(2);
+    posting.revision = static_cast<std::uint32_t>(row->integer(3));
+    posting.previous_key = row->text(4);
+    posting.window_start = time_of(*row, 5);
+    posting.window_end = time_of(*row, 6);
+    const std::optional<std::int32_t> date = date_of(row->text(7));
+    const auto number = [&](int column, int scale, bool& has, Int128& units, int& digits) {
+        has = !row->is_null(column);
+        if (!has) return true;
+        digits = static_cast<int>(row->integer(scale));
+        const std::optional<Decimal> value = parse_decimal(row->text(column));
+        const auto exact = value ? rescale_exact(value->units, value->scale, digits) : std::nullopt;
+        units = exact.value_or(0);
+        return exact.has_value();
+    };
+    if (!number(8, 16, posting.has_quantity, posting.quantity_cumulative, posting.quantity_scale))
+        return damaged(posting.key, "quantity");
+    posting.unit = row->text(9);
+    if (!number(10, 17, posting.has_amount, posting.amount_cumulative, posting.amount_scale))
+        return damaged(posting.key, "amount");
+    posting.currency = row->text(11);
+    posting.lineage.events = static_cast<std::uint64_t>(row->integer(12));
+    const std::optional<Hash128> ids = from_hex(row->text(13));
+    if (!ids) return damaged(posting.key, "hash of event ids");
+    posting.lineage.ids = *ids;
+    posting.config_hash = row->text(14);
+    posting.epoch = static_cast<std::uint64_t>(row->integer(15));
+    if (!date) return damaged(posting.key, "date");
+    posting.posting_date = *date;
+    if (posting.window_start.has_value() != !row->is_null(5) || posting.window_end.has_value() != !row->is_null(6))
+        return damaged(posting.key, "window");
+    code = row->step();
+    if (code == SQLITE_ROW)
+        return Error{"D621", fmt::format("more than one posting has a key that begins with '{}'", key)};
+    if (code != SQLITE_DONE) return database_.error("cannot read");
+    if (Status read = read_lineage(posting.key, posting.lineage); !read) return read.error();
+    if (Status read = read_key_fields(posting); !read) return read.error();
+    return posting;
+}
+
+Status LedgerLineage::read_lineage(const std::string& key, Lineage& lineage) {
+    Result<SqliteStatement> row = database_.prepare(kLineage);
+    if (!row) return row.error();
+    row->bind(1, key);
+    int code = row->step();
+    for (; code == SQLITE_ROW; code = row->step()) {
+        lineage.ranges.push_back({std::string(row->text(0)), static_cast<std::uint64_t>(row->integer(1)),
+                                  static_cast<std::uint64_t>(row->integer(2))});
+    }
+    if (code != SQLITE_DONE) return damaged(key, "lineage");
+    return {};
+}
+
+Status LedgerLineage::read_key_fields(Posting& posting) {
+    Result<SqliteStatement> row = database_.prepare(kKeyFields);
+    if (!row) return row.error();
+    row->bind(1, posting.key);
+    int code = row->step();
+    for (; code == SQLITE_ROW; code = row->step())
+        posting.key_fields.push_back({std::string(row->text(0)), std::string(row->text(1))});
+    if (code != SQLITE_DONE) return damaged(posting.key, "key");
+    return {};
+}
+
+Result<std::vector<LedgerPane>> LedgerLineage::panes(const std::string& pipeline) {
+    Result<SqliteStatement> row = database_.prepare(kPanes);
+    if (!row) return row.error();
+    row->bind(1, pipeline);
+    std::vector<LedgerPane> panes;
+    std::unordered_map<std::string, std::size_t> by_last_key;
+    int code = row->step();
+    for (; code == SQLITE_ROW; code = row->step()) {
+        const std::string key(row->text(0));
+        std::size_t place = panes.size();
+        if (!row->is_null(1)) {
+            const auto before = by_last_key.find(std::string(row->text(1)));
+            if (before == by_last_key.end()) return damaged(key, "previous key");
+            place = before->second;
+            by_last_key.erase(before);
+        } else {
+            panes.emplace_back().first_key = key;
+        }
+        by_last_key[key] = place;
+        LedgerPane& pane = panes[place];
+        pane.last_key = key;
+        pane.type = row->text(2);
+        pane.key_fields = row->text(3);
+        pane.revision = static_cast<std::uint32_t>(row->integer(4));
+        pane.window_start = time_of(*row, 5);
+        pane.window_end = time_of(*row, 6);
+        pane.posting_date = date_of(row->text(7)).value_or(0);
+        pane.quantity = number_of(*row, 8);
+        pane.unit = row->text(10);
+        pane.amount = number_of(*row, 11);
+        pane.currency = row->text(13);
+    }
+    if (code != SQLITE_DONE) return database_.error("cannot read");
+    std::stable_sort(panes.begin(), panes.end(), [](const LedgerPane& a, const LedgerPane& b) {
+        return std::tie(a.type, a.key_fields, a.window_start) < std::tie(b.type, b.key_fields, b.window_start);
+    });
+    return panes;
+}
+
+Result<std::vector<DeadLetter>> LedgerLineage::dead_letters(const std::string& pipeline) {
+    Result<SqliteStatement> row = database_.prepare(kDeadLetters);
+    if (!row) return row.error();
+    row->bind(1, pipeline);
+    std::vector<DeadLetter> letters;
+    int code = row->step();
+    for (; code == SQLITE_ROW; code = row->step()) {
+        DeadLetter& letter = letters.emplace_back();
+        letter.source = row->text(0);
+        letter.sequence = static_cast<std::uint64_t>(row->integer(1));
+        letter.part = static_cast<std::uint32_t>(row->integer(2));
+        letter.event_id = row->text(3);
+        letter.reason = row->text(4);
+        letter.text = row->text(5);
+        letter.owner = row->text(6);
+        letter.step = row->text(7);
+    }
+    if (code != SQLITE_DONE) return database_.error("cannot read");
+    return letters;
+}
+
+}  // namespace takt

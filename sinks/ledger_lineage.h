@@ -1,0 +1,53 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/base/result.h"
+#include "pipeline/plan/posting.h"
+#include "pipeline/sqlite/sqlite_database.h"
+
+namespace takt {
+
+/// A pane as its last posting in a ledger leaves it.
+struct LedgerPane {
+    std::string first_key;  ///< idempotency key of revision 1: names the pane
+    std::string last_key;
+    std::string type;
+    std::string key_fields;  ///< "plant=P100 material=PUMP"
+    std::uint32_t revision = 0;
+    std::optional<Timestamp> window_start;
+    std::optional<Timestamp> window_end;
+    std::int32_t posting_date = 0;    ///< days since 1970
+    std::optional<Decimal> quantity;  ///< cumulative
+    std::string unit;
+    std::optional<Decimal> amount;  ///< cumulative
+    std::string currency;
+};
+
+/// What a ledger says of where its postings come from. One thread at a time.
+/// Errors: those of LedgerReader::open; F620 a row cannot be what a sink wrote.
+class LedgerLineage {
+  public:
+    static Result<LedgerLineage> open(const std::string& path);
+
+    /// The posting whose key begins so, with its lineage: all but lines, accounts and the differences. D621: none, or
+    /// several.
+    Result<Posting> posting(const std::string& key);
+    /// Each pane of a pipeline, by type, key fields and window.
+    Result<std::vector<LedgerPane>> panes(const std::string& pipeline);
+    /// The dead letters of a pipeline: place, id, reason, text, owner.
+    Result<std::vector<DeadLetter>> dead_letters(const std::string& pipeline);
+
+  private:
+    explicit LedgerLineage(SqliteDatabase database) : database_(std::move(database)) {}
+    Status read_lineage(const std::string& key, Lineage& lineage);
+    Status read_key_fields(Posting& posting);
+    Error damaged(const std::string& key, std::string_view what) const;
+
+    SqliteDatabase database_;
+};
+
+}  // namespace takt
