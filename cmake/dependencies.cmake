@@ -1,5 +1,4 @@
 # Every dependency comes from a Debian package; `./dev` installs them. Each gets a target dep_NAME.
-set(THREADS_PREFER_PTHREAD_FLAG ON)  # everywhere, so that one precompiled header fits all
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
