@@ -75,6 +75,7 @@ int run(const AuditOptions& options) {
     } else if (options.format == "csv") {
         fmt::print("{}", report->equations.csv());
     } else {
+        if (report->equations.rows.empty()) fmt::print("the journal has no epoch yet\n");
         for (const std::string& line : report->summary) fmt::print("{}\n", line);
         fmt::print("\n{}\nevents by outcome\n{}\n", report->equations.text(), report->events.text());
         fmt::print("{}\n", report->balances() ? "every equation balances" : "the books do not balance");

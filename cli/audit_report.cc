@@ -114,9 +114,9 @@ class ReportMaker {
                         by_kind["duplicate"], by_kind["filtered"], by_kind["dead_letter"]),
             to_hex(totals_.received.hash), classified == totals_.received && broken(Equation::classification) == 0);
         report_.summary.push_back(fmt::format(
-            "messages in: {} events = {} accepted + {} duplicates + {} filtered + {} dead-lettered + 0 waiting",
+            "messages in: {} events = {} accepted + {} duplicates + {} filtered + {} dead-lettered + {} waiting",
             totals_.received.count, by_kind["accepted"], by_kind["duplicate"], by_kind["filtered"],
-            by_kind["dead_letter"]));
+            by_kind["dead_letter"], totals_.received.count - classified.count));
     }
 
     std::size_t broken(Equation equation) const {

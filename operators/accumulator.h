@@ -52,8 +52,8 @@ class Accumulator {
     /// The result as an exact number at the result type's scale; for sum, count, integral... of integers and decimals.
     Int128 exact_result(const std::byte* block) const;
 
-    /// Whether results are exact and add up: a sum, or a number of rows. Then the results of all panes are what all rows
-    /// have contributed.
+    /// Whether results are exact and add up: a sum, or a number of rows. Then the results of all panes are what all
+    /// rows have contributed.
     bool adds_up() const;
     /// What these rows contribute to the results of the panes that take them.
     Int128 contribution(const Batch& batch, std::span<const Row> rows) const;

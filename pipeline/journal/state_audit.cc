@@ -62,6 +62,8 @@ Result<StateAudit> audit_once(Disk& disk, const std::string& state_directory) {
         outbox->add(**frame);
         take(audit, std::move(**frame), chains);
     }
+    // Without a frame there are no totals that the outbox could be compared with.
+    if (audit.last_epoch == 0) return audit;
     audit.sinks = outbox->sinks();
     for (const SinkOutbox& sink : audit.sinks) {
         const OutboxTotal generated = generated_for(sink, audit.totals);

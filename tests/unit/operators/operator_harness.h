@@ -240,8 +240,8 @@ class OperatorHarness {
     std::uint64_t pushed() const { return pushed_; }
     const std::vector<StateSize>& states() const { return states_; }
     const AuditTotals& audit() const { return audit_; }
-    /// A number of a step as "CONTRIBUTED = SETTLED + OPEN, ROUNDING of it"; the units of several, in their order, after
-    /// each other.
+    /// A number of a step as "CONTRIBUTED = SETTLED + OPEN, ROUNDING of it"; the units of several, in their order,
+    /// after each other.
     std::string value(std::string_view step, std::string_view measure) const {
         std::string text;
         for (const ValueSum& sum : audit_.values) {
