@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "pipeline/base/mutant.h"
+
 namespace takt {
 namespace {
 
@@ -113,7 +115,7 @@ bool Cutter::take() {
 }
 
 void Cutter::resume(const std::vector<SourceCut>& cuts) {
-    for (std::size_t i = 0; i < cuts.size(); ++i) fed_[i] = cuts[i].last_sequence;
+    for (std::size_t i = 0; i < cuts.size(); ++i) fed_[i] = cuts[i].last_sequence - (mutant("cut_off_by_one") ? 1 : 0);
 }
 
 /// What the sequence says was fed already: a source may open at a place before its cut.
@@ -166,6 +168,10 @@ Result<bool> Cutter::replay(const EpochResult& journaled) {
         fed_[replayed_] = std::max(fed_[replayed_], journaled.cuts[replayed_].last_sequence);
     }
     replayed_ = 0;
+    if (mutant("replay_forgets_idle")) {
+        cut({.flush = journaled.cut.flush});
+        return true;
+    }
     cut(journaled.cut);
     return true;
 }
@@ -174,7 +180,7 @@ void Cutter::find_idle(Timestamp now, CutOptions& cut) const {
     for (std::uint32_t i = 0; i < readers_.size(); ++i) {
         const SourceReader::View view = readers_[i]->view();
         // What it said in this epoch still counts.
-        if (view.queued || rest_[i] != nullptr || spoke_[i]) continue;
+        if ((view.queued || rest_[i] != nullptr || spoke_[i]) && !mutant("idle_under_back_pressure")) continue;
         const Duration limit = plan_.sources[i].time.idle;
         if (view.ended && !view.error) {
             cut.ended.push_back(i);
@@ -247,7 +253,8 @@ Duration Cutter::due_in() const {
     Duration soonest = kSecond;
     if (first_message_) soonest = std::min(soonest, saturating_add(*first_message_, plan_.epoch) - now);
     if (take_replays_ && replays_.empty()) soonest = std::min(soonest, next_look_ - now);
-    for (std::size_t i = 0; i < readers_.size(); ++i) {
+    // With messages in hand it can wait until their epoch is due.
+    for (std::size_t i = 0; messages_ == 0 && i < readers_.size(); ++i) {
         const Duration limit = plan_.sources[i].time.idle;
         const auto since = readers_[i]->view().idle_since;
         const bool known = std::find(last_cut_.idle.begin(), last_cut_.idle.end(), i) != last_cut_.idle.end();

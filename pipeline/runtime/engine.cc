@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <deque>
-#include <future>
 #include <map>
-#include <mutex>
+#include <optional>
 #include <thread>
 
+#include "pipeline/base/mutant.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/observe/log.h"
 #include "pipeline/runtime/core.h"
 #include "pipeline/runtime/cutter.h"
@@ -49,6 +49,9 @@ Error out_of_balance(const std::vector<Imbalance>& found, const std::string& whe
 class Engine::Impl {
   public:
     Impl(const Plan& plan, const Options& options);
+    ~Impl() { (void)await_snapshot(); }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
     Status run();
     void request_stop();
     EngineStatus status() const;
@@ -68,7 +71,7 @@ class Engine::Impl {
     std::uint64_t delivered() const;
     Next next_step();
     void cut_epochs();
-    void wait_for_input();
+    void wait_for_input(Duration longest);
     void ring();
     void release(EpochResult&& result);
     void count(const EpochResult& result);
@@ -84,8 +87,8 @@ class Engine::Impl {
     std::vector<std::unique_ptr<TableReader>> tables_;
     std::vector<std::unique_ptr<SinkWriter>> writers_;
 
-    mutable std::mutex mutex_;
-    std::condition_variable bell_;
+    mutable Mutex mutex_;
+    Condition bell_;
     bool rung_ = false;
     int stops_ = 0;
     bool aborted_ = false;
@@ -106,7 +109,9 @@ class Engine::Impl {
     bool finished_ = false;                    ///< the writers are; set while no epoch is under way
     std::vector<SourcePosition> positions_;    ///< where the readers start; empty: at the beginning
     Timestamp last_snapshot_ = 0;              ///< monotonic
-    std::future<Status> snapshot_;             ///< being written
+    std::uint64_t snapshot_epoch_ = 0;         ///< of the newest snapshot, as far as it is known to be written
+    Thread snapshot_writer_;
+    std::optional<Status> snapshot_written_;  ///< what it says at its end
 
     StormBreaker storm_;  ///< the committer's, once it has the log's epochs
 
@@ -203,9 +208,11 @@ Status Engine::Impl::recover() {
         if (Status loaded = core_.load(*past->state); !loaded) return loaded;
         cutter_.resume(past->state->cuts);
         base = past->state->epoch;
+        snapshot_epoch_ = base;
         totals = past->state->total_outcomes;
         for (const SourceCut& cut : past->state->cuts) {
-            positions_.push_back({.next_sequence = cut.anchor_sequence + 1, .anchor = cut.anchor});
+            positions_.push_back({.next_sequence = cut.anchor_sequence + 1,
+                                  .anchor = mutant("anchor_not_verified") ? std::string() : cut.anchor});
         }
         std::lock_guard lock(mutex_);
         cuts_ = past->state->cuts;
@@ -256,7 +263,7 @@ Status Engine::Impl::replay() {
             const Result<bool> fed = cutter_.replay(*epoch);
             if (!fed) return fed.error();
             if (*fed) break;
-            wait_for_input();
+            wait_for_input(kSecond);  // whatever the clock says, its messages end the epoch
         }
     }
     core_.drain();
@@ -287,7 +294,10 @@ std::uint64_t Engine::Impl::delivered() const {
 void Engine::Impl::take_snapshot_if_due() {
     if (options_.log == nullptr) return;
     if (options_.clock->monotonic() - last_snapshot_ < options_.snapshot_interval) return;
-    if (snapshot_.valid() && snapshot_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+    if (snapshot_writer_.joinable()) {
+        std::lock_guard lock(mutex_);
+        if (!snapshot_written_) return;
+    }
     take_snapshot();
 }
 
@@ -305,16 +315,22 @@ void Engine::Impl::take_snapshot() {
     }
     last_snapshot_ = options_.clock->monotonic();
     auto state = std::make_shared<const EngineState>(core_.save());
-    snapshot_ = std::async(std::launch::async, [this, state, delivered = delivered()] {
-        return options_.log->snapshot(*state, delivered);
+    snapshot_epoch_ = state->epoch;
+    snapshot_writer_ = Thread([this, state, delivered = delivered()] {
+        Status written = options_.log->snapshot(*state, delivered);
+        std::lock_guard lock(mutex_);
+        snapshot_written_ = std::move(written);
     });
 }
 
 /// The result of the last snapshot. Without room the ones before stand, and the journal only grows.
 Status Engine::Impl::await_snapshot() {
-    if (!snapshot_.valid()) return {};
-    Status written = snapshot_.get();
+    if (!snapshot_writer_.joinable()) return {};
+    snapshot_writer_.join();
+    Status written = std::move(*snapshot_written_);
+    snapshot_written_.reset();
     if (written.ok() || written.error().code != "E701") return written;
+    snapshot_epoch_ = 0;
     log(LogLevel::warning, "no room for a snapshot", {{"pipeline", plan_.pipeline}, {"error", written.error().text()}});
     return {};
 }
@@ -355,7 +371,8 @@ Status Engine::Impl::run() {
     for (auto& writer : writers_) writer->finish();
     finished_ = true;
     record_answers();
-    if (options_.log != nullptr && released_.load() > last_logged_) {
+    // Also of epochs that were only made again: what was stopped cleanly has a snapshot of the journal's end.
+    if (options_.log != nullptr && released_.load() >= last_logged_ && released_.load() > snapshot_epoch_) {
         take_snapshot();
         if (const Status written = await_snapshot(); !written) fail(written.error());
     }
@@ -402,8 +419,7 @@ void Engine::Impl::ring() {
     bell_.notify_all();
 }
 
-void Engine::Impl::wait_for_input() {
-    const Duration longest = std::max<Duration>(0, cutter_.due_in());
+void Engine::Impl::wait_for_input(Duration longest) {
     std::unique_lock lock(mutex_);
     bell_.wait_for(lock, std::chrono::nanoseconds(longest), [this] { return rung_; });
     rung_ = false;
@@ -462,7 +478,7 @@ void Engine::Impl::cut_epochs() {
         if (cutter_.cut_if_due()) {
             take_snapshot_if_due();
         } else if (!took) {
-            wait_for_input();
+            wait_for_input(std::max<Duration>(0, cutter_.due_in()));
         }
     }
 }
@@ -523,6 +539,9 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
 /// The core's on_epoch.
 void Engine::Impl::release(EpochResult&& result) {
     const auto epoch = std::make_shared<const EpochResult>(std::move(result));
+    if (mutant("released_before_durable")) {
+        for (auto& writer : writers_) (void)writer->push(epoch);
+    }
     if (!make_durable(*epoch)) return;
     count(*epoch);
     for (auto& writer : writers_) {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
@@ -26,7 +27,7 @@ Status SourceReader::start(const SourcePosition& position) {
         source_ = std::move(made).value();
         status_.description = source_->describe();
     }
-    thread_ = std::thread([this] { run(); });
+    thread_ = Thread([this] { run(); });
     return {};
 }
 
@@ -58,7 +59,10 @@ SourceReader::View SourceReader::view() const {
     View view;
     view.queued = !queue_.empty();
     view.ended = status_.state == SourceStatus::State::ended;
-    if (status_.state == SourceStatus::State::idle && queue_.empty()) view.idle_since = status_.since;
+    const bool idle = status_.state == SourceStatus::State::idle ||
+                      (mutant("idle_while_disconnected") && status_.state == SourceStatus::State::quiet) ||
+                      mutant("idle_under_back_pressure");
+    if (idle && (queue_.empty() || mutant("idle_under_back_pressure"))) view.idle_since = status_.since;
     view.error = error_;
     return view;
 }

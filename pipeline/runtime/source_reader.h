@@ -1,14 +1,12 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 
 #include "pipeline/base/clock.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/observe/engine_status.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/backoff.h"
@@ -62,14 +60,14 @@ class SourceReader {
     const std::function<void()> on_change_;
     std::unique_ptr<Source> source_;  ///< the thread's, once started; describe() is anybody's
 
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    mutable Mutex mutex_;
+    Condition changed_;
     bool stopping_ = false;
     std::deque<std::shared_ptr<const MessageBlock>> queue_;
     SourceStatus status_;
     std::optional<Error> error_;
 
-    std::thread thread_;
+    Thread thread_;
 };
 
 }  // namespace takt

@@ -32,7 +32,7 @@ Status TableReader::start() {
         feed_ = std::move(made).value();
         status_.description = feed_->describe();
     }
-    thread_ = std::thread([this] { run(); });
+    thread_ = Thread([this] { run(); });
     return {};
 }
 

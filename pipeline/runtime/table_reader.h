@@ -1,14 +1,12 @@
 #pragma once
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "pipeline/base/clock.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/observe/engine_status.h"
 #include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
@@ -75,15 +73,15 @@ class TableReader {
     std::vector<TableUpdate> updates_;             ///< what they mean
     std::uint64_t changes_bytes_ = 0;
 
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    mutable Mutex mutex_;
+    Condition changed_;
     bool stopping_ = false;
     bool loaded_ = false;
     std::optional<TableVersion> version_;  ///< waits to be taken
     TableStatus status_;
     std::optional<Error> error_;
 
-    std::thread thread_;
+    Thread thread_;
 };
 
 }  // namespace takt
