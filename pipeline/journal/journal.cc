@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/journal/crash_point.h"
 #include "pipeline/journal/durable_text.h"
 #include "pipeline/observe/log.h"
@@ -165,6 +166,7 @@ Status Journal::begin(bool has_segment) {
 }
 
 Status Journal::scan() {
+    std::uint64_t last_frame = 0;
     std::uint64_t offset = 0;
     for (JournalSegment& segment : segments_) {
         const bool last = &segment == &segments_.back();
@@ -172,10 +174,13 @@ Status Journal::scan() {
         if (!reader) return reader.error();
         segment.first_epoch = place_.epoch;
         segment.previous = place_.previous;
+        last_frame = 0;
         for (;;) {
+            const std::uint64_t begin = reader->offset();
             const auto frame = reader->next(place_);
             if (!frame) return frame.error();
             if (!*frame) break;
+            last_frame = begin;
         }
         offset = reader->offset();
         torn_bytes_ = reader->torn_bytes();
@@ -185,14 +190,14 @@ Status Journal::scan() {
         return Error{"F712", fmt::format("the journal {} has a frame of incarnation {}, and this is incarnation {}",
                                          folder_, place_.incarnation, context_.incarnation)};
     }
-    return open_last(offset);
+    return open_last(last_frame, offset);
 }
 
-Status Journal::open_last(std::uint64_t offset) {
+Status Journal::open_last(std::uint64_t last_frame, std::uint64_t offset) {
     const std::string path = path_of(segments_.back().number);
     offset_ = offset;
     if (const auto error = disk_.open(path, Disk::Open::existing, file_)) return disk_error("cannot open", path, error);
-    if (torn_bytes_ > 0) {
+    if (torn_bytes_ > 0 && !mutant("torn_frame_not_cleared")) {
         log(LogLevel::warning, "a torn frame at the end of the journal was cut off; it was never durable",
             {{"segment", path},
              {"byte", std::to_string(offset)},
@@ -202,7 +207,13 @@ Status Journal::open_last(std::uint64_t offset) {
         if (const auto error = file_->write_at(offset, zeros)) return disk_error("cannot write", path, error);
         reach(CrashPoint::tail_cleared);
     }
-    // The last frame may have been written by a process that died before it could synchronize it.
+    // The last frame may have been written by a process that died before it could synchronize it, or because it could
+    // not: then the system holds it for written, and synchronizes only what is written once more.
+    std::string frame(offset - last_frame, '\0');
+    std::size_t count = 0;
+    if (const auto error = file_->read_at(last_frame, frame, count)) return disk_error("cannot read", path, error);
+    if (const auto error = file_->write_at(last_frame, std::string_view(frame).substr(0, count)))
+        return disk_error("cannot write", path, error);
     if (const auto error = file_->fdatasync()) return sync_error(path, error);
     return {};
 }
@@ -241,7 +252,9 @@ Status Journal::make_segment(std::uint64_t size) {
     if (const auto error = file->fdatasync()) return lost(sync_error(temporary, error));
     if (const auto error = disk_.rename(temporary, path)) return failed("cannot rename", error);
     reach(CrashPoint::segment_named);
-    if (const auto error = disk_.sync_directory(folder_)) return lost(sync_error(folder_, error));
+    const bool forgets = mutant("segment_name_not_synchronized");
+    if (const auto error = forgets ? std::error_code() : disk_.sync_directory(folder_))
+        return lost(sync_error(folder_, error));
     reach(CrashPoint::segment_durable);
     segments_.push_back({number, place_.epoch, place_.previous});
     file_ = std::move(file);
@@ -317,7 +330,8 @@ Status Journal::append(const FrameView& frame) {
     }
     if (error) return lost({"F709", fmt::format("cannot write {}: {}", path, error.message())});
     reach(CrashPoint::frame_written);
-    if (const auto failure = file_->fdatasync()) return lost(sync_error(path, failure));
+    const bool forgets = mutant("frame_not_synchronized");
+    if (const auto failure = forgets ? std::error_code() : file_->fdatasync()) return lost(sync_error(path, failure));
     reach(CrashPoint::frame_durable);
     offset_ += size;
     unclean_bytes_ = 0;

@@ -107,7 +107,7 @@ class Journal {
     std::size_t segments_before(std::uint64_t epoch) const;
     Status begin(bool has_segment);
     Status scan();
-    Status open_last(std::uint64_t torn_at);
+    Status open_last(std::uint64_t last_frame, std::uint64_t torn_at);
     Status clean();
     Status make_segment(std::uint64_t size);
     Status remove(const std::vector<std::uint64_t>& numbers);

@@ -77,7 +77,7 @@ class SimulatedDisk::OpenFile final : public File {
     }
 
   private:
-    bool alive() const { return start_ == disk_.start_; }
+    bool alive() const { return start_ == disk_.start_ && !disk_.stopped_; }
     std::error_code operation() { return alive() ? disk_.operation() : error_of(std::errc::io_error); }
     std::error_code grow(std::uint64_t size_bytes) {
         if (size_bytes <= inode_->now.size()) return {};
@@ -94,6 +94,7 @@ class SimulatedDisk::OpenFile final : public File {
 };
 
 std::error_code SimulatedDisk::operation() {
+    if (stopped_) return error_of(std::errc::io_error);
     ++operations_;
     if (operations_ == power_cut_at_) throw PowerCut();
     return operations_ == fail_at_ ? failure_ : std::error_code();
@@ -106,6 +107,7 @@ std::uint64_t SimulatedDisk::used() const {
 }
 
 std::error_code SimulatedDisk::open(const std::string& path, Open how, std::unique_ptr<File>& file) {
+    if (stopped_) return error_of(std::errc::io_error);
     if (!directories_.now.contains(folder_of(path))) return error_of(std::errc::no_such_file_or_directory);
     auto found = files_.now.find(path);
     if (found == files_.now.end() || how == Open::empty) {
@@ -177,6 +179,7 @@ std::error_code SimulatedDisk::sync_directory(const std::string& path) {
 }
 
 std::error_code SimulatedDisk::list(const std::string& path, std::vector<std::string>& names) {
+    if (stopped_) return error_of(std::errc::io_error);
     if (!directories_.now.contains(path)) return error_of(std::errc::no_such_file_or_directory);
     names.clear();
     for (const auto& [name, inode] : files_.now) {
@@ -206,9 +209,14 @@ void SimulatedDisk::start_again(Kept kept) {
         }
         inode->dirty.clear();
         inode->now = inode->durable;
-        inode->locked = false;
     }
+    end_process();
+}
+
+void SimulatedDisk::end_process() {
+    for (const auto& [name, inode] : files_.now) inode->locked = false;
     power_cut_at_ = fail_at_ = 0;
+    stopped_ = false;
     ++start_;
 }
 

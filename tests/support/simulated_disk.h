@@ -45,6 +45,11 @@ class SimulatedDisk final : public Disk {
     }
     /// What the machine finds when it starts again. Locks and planned faults are gone.
     void start_again(Kept kept);
+    /// Every operation fails from now on and changes nothing, until start_again or end_process.
+    void stop() { stopped_ = true; }
+    /// The process is gone and the machine goes on: nothing is lost, nothing more is durable; locks and planned faults
+    /// are gone.
+    void end_process();
 
     bool exists(const std::string& path) const { return files_.now.contains(path); }
     /// A file's bytes as they are now, to look at or to damage; durable with that.
@@ -87,6 +92,7 @@ class SimulatedDisk final : public Disk {
     std::uint64_t fail_at_ = 0;
     std::error_code failure_;
     std::uint64_t start_ = 0;  // files opened before the last start are dead
+    bool stopped_ = false;
 };
 
 }  // namespace takt

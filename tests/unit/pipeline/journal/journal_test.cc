@@ -505,6 +505,24 @@ TEST(Journal, AnErrorOfTheDiskEndsTheProcessOrLeavesItAsItWas) {
     EXPECT_THAT(codes, testing::UnorderedElementsAre(testing::Key("good"), testing::Key("E700"), testing::Key("F709")));
 }
 
+TEST(Journal, AFrameThatCouldNotBeSynchronizedIsWrittenOnceMore) {
+    SimulatedDisk disk(1);
+    Journal::Options options;
+    options.segment_bytes = 1 << 20;
+    options.on_lost = [](const Error&) {};
+    {
+        const auto journal = must_open(disk, 1, options);
+        ASSERT_TRUE(journal->append(frame_of(1)));
+        disk.fail_at(disk.operations() + 2, std::errc::io_error);
+        ASSERT_EQ(code_of(journal->append(frame_of(2))), "F709");
+    }
+    // The machine goes on and holds the frame for written: who finds it may release it.
+    disk.end_process();
+    ASSERT_EQ(must_open(disk, 2, options)->last_epoch(), 2u);
+    disk.start_again(Kept::nothing);
+    EXPECT_EQ(must_open(disk, 3, options)->last_epoch(), 2u);
+}
+
 TEST(JournalDeathTest, AFailedSynchronizationAborts) {
     SimulatedDisk disk(1);
     auto journal = must_open(disk, 1);
