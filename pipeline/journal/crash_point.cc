@@ -2,7 +2,7 @@
 
 #include "pipeline/base/check.h"
 
-#ifdef TAKT_FAULTS
+#if defined(TAKT_FAULTS) && !defined(TAKT_SIMULATION)
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -47,7 +47,7 @@ std::string_view to_string(CrashPoint point) {
     check_failed("unknown crash point", __FILE__, __LINE__);
 }
 
-#ifdef TAKT_FAULTS
+#if defined(TAKT_FAULTS) && !defined(TAKT_SIMULATION)
 namespace {
 
 struct Order {

@@ -33,7 +33,7 @@ std::string_view to_string(CrashPoint point);
 /// Whether `reach` does anything.
 constexpr bool kCrashPointsAreActive = true;
 /// Ends the process by SIGKILL where the environment's TAKT_CRASH_AT is this point's name, or "NAME:N" and this is the
-/// N-th time. A text that names no point ends it, too, with a message.
+/// N-th time. A text that names no point ends it, too, with a message. In the simulator (TAKT_SIMULATION) its own.
 void reach(CrashPoint point);
 #else
 constexpr bool kCrashPointsAreActive = false;

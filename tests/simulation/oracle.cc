@@ -1,0 +1,261 @@
+#include "tests/simulation/oracle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+namespace takt::simulation {
+namespace {
+
+constexpr const char* kSourceNames[kSources] = {"left", "right"};
+
+using MessageId = std::pair<std::string, std::uint64_t>;  // source, sequence
+
+std::string posted_as(const Event& event) {
+    if (event.kind == Event::make) return "made";
+    return event.kind == Event::run ? "ran" : "single";
+}
+
+std::int64_t quantity_of(const Posting& posting) {
+    Int128 thousandths = posting.quantity;
+    for (int digits = posting.quantity_scale; digits > 3; --digits) thousandths /= 10;
+    return static_cast<std::int64_t>(thousandths);
+}
+
+std::string key_of(const Posting& posting) {
+    return posting.key_fields.empty() ? "" : posting.key_fields[0].value;
+}
+
+std::string check_revisions(const Ledger& ledger) {
+    std::map<std::tuple<std::string, std::string, Timestamp>, std::pair<std::uint32_t, Int128>> panes;
+    for (const Posting& posting : ledger.postings) {
+        if (posting.type != "made") continue;
+        auto& [revision, total] = panes[{posting.type, key_of(posting), posting.window_start.value_or(0)}];
+        total += posting.quantity;
+        if (posting.revision != ++revision || posting.quantity_cumulative != total)
+            return fmt::format("made {} {}: revision {} after {}, or its total is another one", key_of(posting),
+                               format_timestamp(posting.window_start.value_or(0)), posting.revision, revision - 1);
+    }
+    return {};
+}
+
+std::string check_audit(const World& world) {
+    std::vector<std::string> made;
+    for (const Posting& posting : world.ledgers[0].postings) {
+        if (posting.type == "made") made.push_back(posting.key);
+    }
+    std::vector<std::string> audited;
+    for (const Posting& posting : world.ledgers[1].postings) audited.push_back(posting.key);
+    std::sort(made.begin(), made.end());
+    std::sort(audited.begin(), audited.end());
+    return made == audited
+               ? ""
+               : fmt::format("the ledger made {} postings, the audit has {}, or others", made.size(), audited.size());
+}
+
+/// The rules by hand.
+class Rules {
+  public:
+    explicit Rules(const World& world) : world_(world) {}
+
+    std::string check() {
+        std::uint64_t next = 1;
+        for (const auto& [epoch, cut] : world_.history) {
+            if (epoch != next++) return fmt::format("epoch {} was never seen", next - 1);
+            run_epoch(epoch, cut);
+        }
+        for (std::size_t i = 0; i < kSources; ++i) {
+            if (place_[i] < world_.streams[i].size())
+                return fmt::format("source {} was read up to {} of {} messages", kSourceNames[i], place_[i],
+                                   world_.streams[i].size());
+        }
+        if (std::string wrong = check_letters(); !wrong.empty()) return wrong;
+        if (std::string wrong = check_counts(); !wrong.empty()) return wrong;
+        return check_made();
+    }
+
+  private:
+    struct Seen {
+        Timestamp time = 0;
+        std::int64_t quantity = 0;
+    };
+    struct Pane {
+        std::int64_t total = 0;
+        std::int64_t posted = 0;
+        std::uint64_t events = 0;
+        std::uint32_t revision = 0;
+    };
+
+    void run_epoch(std::uint64_t epoch, const Cut& cut) {
+        const Timestamp watermark = watermark_;
+        for (std::size_t i = 0; i < kSources; ++i) {
+            const Stream& stream = world_.streams[i];
+            for (; place_[i] < stream.size() && stream[place_[i]].sequence <= cut.last_sequence[i]; ++place_[i])
+                judge(i, stream[place_[i]], watermark, ingest_time(cut, i, stream[place_[i]]));
+        }
+        for (const std::uint32_t source : cut.ended) ended_[source] = true;
+        std::optional<Timestamp> lowest;
+        for (std::uint32_t i = 0; i < kSources; ++i) {
+            if (ended_[i] || std::count(cut.idle.begin(), cut.idle.end(), i) > 0) continue;
+            const Timestamp own = highest_[i] == kBeginningOfTime ? kBeginningOfTime : highest_[i] - kOutOfOrder;
+            lowest = std::min(lowest.value_or(kEndOfTime), own);
+        }
+        if (cut.flush) lowest = kEndOfTime;
+        if (lowest) watermark_ = std::max(watermark_, *lowest);
+        for (auto& [place, pane] : panes_) {
+            if (place.second + kWindow > watermark_ || pane.total == pane.posted) continue;
+            expected_.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", place.first, place.second,
+                                            ++pane.revision, pane.total - pane.posted, pane.total, pane.events, epoch));
+            pane.posted = pane.total;
+        }
+    }
+
+    /// By the server, or by the clock of whoever read it first.
+    Timestamp ingest_time(const Cut& cut, std::size_t source, const Stored& stored) const {
+        if (!world_.own_clock[source]) return stored.published;
+        Timestamp time = 0;
+        for (const auto& [sequence, read] : cut.ingest_times[source]) time = sequence <= stored.sequence ? read : time;
+        return time;
+    }
+
+    void judge(std::size_t source, const Stored& stored, Timestamp watermark, Timestamp ingested) {
+        const std::string reason = fate(source, stored, watermark, ingested);
+        ++counts_[reason];
+        if (reason != "accepted" && reason != "duplicate" && reason != "noise")
+            letters_[{kSourceNames[source], stored.sequence}] = reason;
+    }
+
+    std::string fate(std::size_t source, const Stored& stored, Timestamp watermark, Timestamp ingested) {
+        const Event& event = stored.event;
+        if (stored.malformed) return "DECODE";
+        if (event.time > ingested + kFuture) return "FUTURE_TIME";
+        highest_[source] = std::max(highest_[source], event.time);
+        if (event.kind == Event::noise) return "noise";
+        const Timestamp oldest = watermark == kBeginningOfTime ? watermark : watermark - kHorizon;
+        if (event.time < oldest) return "BEYOND_DEDUP_HORIZON";
+        const auto seen = seen_.find(event.id);
+        if (seen != seen_.end() && seen->second.time >= oldest)
+            return seen->second.quantity == event.quantity ? "duplicate" : "ID_CONFLICT";
+        if (event.quantity < 0) return "NEGATIVE";
+        const Timestamp minute = event.time / kWindow * kWindow;
+        if (event.kind == Event::make && minute + kWindow + kLateness < watermark) return "TOO_LATE";
+        if (event.kind == Event::run && event.time + kSessionGap + kSessionLateness < watermark) return "TOO_LATE";
+        seen_[event.id] = {event.time, event.quantity};
+        if (event.kind == Event::make) {
+            Pane& pane = panes_[{event.key, minute}];
+            pane.total += event.quantity;
+            ++pane.events;
+        }
+        return "accepted";
+    }
+
+    std::string check_letters() const {
+        std::map<MessageId, std::string> kept;
+        for (const auto& [place, letter] : world_.ledgers[0].dead_letters)
+            kept[{letter.source, letter.sequence}] = letter.reason;
+        for (const auto& [place, reason] : letters_) {
+            const auto found = kept.find(place);
+            if (found == kept.end() || found->second != reason)
+                return fmt::format("message {} {} must be a dead letter {}, is {}", place.first, place.second, reason,
+                                   found == kept.end() ? "none" : found->second);
+        }
+        for (const auto& [place, reason] : kept) {
+            if (!letters_.contains(place))
+                return fmt::format("message {} {} is a dead letter {} and must be none", place.first, place.second,
+                                   reason);
+        }
+        return {};
+    }
+
+    std::string check_counts() const {
+        std::map<std::string, std::uint64_t> told;
+        for (const auto& [outcome, count] : world_.ledgers[0].totals)
+            told[outcome.second.empty() ? outcome.first : outcome.second] += count;
+        if (told == counts_) return {};
+        std::string text = "the counts are";
+        for (const auto& [name, count] : told) text += fmt::format(" {}={}", name, count);
+        text += " and must be";
+        for (const auto& [name, count] : counts_) text += fmt::format(" {}={}", name, count);
+        return text;
+    }
+
+    std::string check_made() const {
+        std::vector<std::string> made;
+        for (const Posting& posting : world_.ledgers[0].postings) {
+            if (posting.type != "made") continue;
+            const auto total = static_cast<std::int64_t>(posting.quantity_cumulative / 1000);
+            made.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", key_of(posting),
+                                       posting.window_start.value_or(0), posting.revision, quantity_of(posting), total,
+                                       posting.lineage.events, posting.epoch));
+        }
+        std::vector<std::string> expected = expected_;
+        std::sort(made.begin(), made.end());
+        std::sort(expected.begin(), expected.end());
+        if (made == expected) return {};
+        const auto [is, must] = std::mismatch(made.begin(), made.end(), expected.begin(), expected.end());
+        return fmt::format("made: it is '{}', must be '{}'", is == made.end() ? "nothing" : *is,
+                           must == expected.end() ? "nothing" : *must);
+    }
+
+    const World& world_;
+    std::size_t place_[kSources] = {};
+    Timestamp highest_[kSources] = {kBeginningOfTime, kBeginningOfTime};
+    bool ended_[kSources] = {};
+    Timestamp watermark_ = kBeginningOfTime;
+    std::map<std::uint64_t, Seen> seen_;
+    std::map<std::pair<std::uint64_t, Timestamp>, Pane> panes_;
+    std::vector<std::string> expected_;
+    std::map<std::string, std::uint64_t> counts_;
+    std::map<MessageId, std::string> letters_;
+};
+
+}  // namespace
+
+std::string check_sums(const World& world) {
+    const Ledger& ledger = world.ledgers[0];
+    std::map<std::uint64_t, Event> counted;
+    for (std::size_t i = 0; i < kSources; ++i) {
+        for (const Stored& stored : world.streams[i]) {
+            const auto letter = ledger.dead_letters.find({kSourceNames[i], stored.sequence, 0});
+            if (letter != ledger.dead_letters.end() && letter->second.bytes != stored.bytes)
+                return fmt::format("dead letter {} {} has other bytes", kSourceNames[i], stored.sequence);
+            if (letter != ledger.dead_letters.end() || stored.event.kind == Event::noise) continue;
+            if (stored.malformed)
+                return fmt::format("broken message {} {} is no dead letter", kSourceNames[i], stored.sequence);
+            const auto [known, fresh] = counted.emplace(stored.event.id, stored.event);
+            if (!fresh && !(known->second == stored.event))
+                return fmt::format("both contents of event {} were taken", stored.event.id);
+        }
+    }
+    std::map<std::pair<std::string, std::string>, std::int64_t> expected;
+    std::map<std::pair<std::string, std::string>, std::int64_t> posted;
+    std::size_t singles = 0;
+    for (const auto& [id, event] : counted) {
+        expected[{posted_as(event), fmt::format("{}", event.key)}] += event.quantity;
+        singles += event.kind == Event::single ? 1 : 0;
+    }
+    for (const Posting& posting : ledger.postings) {
+        posted[{posting.type, key_of(posting)}] += quantity_of(posting);
+        if (posting.type == "single") --singles;
+    }
+    if (singles != 0) return "not every single event has its own posting";
+    std::erase_if(expected, [](const auto& sum) { return sum.second == 0; });
+    std::erase_if(posted, [](const auto& sum) { return sum.second == 0; });
+    for (const auto& [place, sum] : expected) {
+        const auto found = posted.find(place);
+        if (found == posted.end() || found->second != sum)
+            return fmt::format("{} {}: posted {}, must be {}", place.first, place.second,
+                               found == posted.end() ? 0 : found->second, sum);
+    }
+    if (posted.size() != expected.size()) return "something is posted that nobody said";
+    if (std::string wrong = check_revisions(ledger); !wrong.empty()) return wrong;
+    return check_audit(world);
+}
+
+std::string check_rules(const World& world) {
+    return Rules(world).check();
+}
+
+}  // namespace takt::simulation

@@ -1,0 +1,286 @@
+// The real engine, journal, snapshots and recovery on a virtual clock in one thread, with sources, sinks and a disk
+// that fail in every way that a seed can think of. See tests/simulation/run.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "pipeline/journal/state_log.h"
+#include "pipeline/observe/log.h"
+#include "pipeline/runtime/engine.h"
+#include "tests/simulation/oracle.h"
+#include "tests/simulation/world.h"
+
+namespace takt::simulation {
+namespace {
+
+constexpr Timestamp kStart = 1'770'000'000 * kSecond;
+constexpr const char* kState = "state";
+
+/// The machine's clocks in one life: nobody may rely on what they said in another one.
+class LifeClock final : public Clock {
+  public:
+    explicit LifeClock(Chance& chance)
+        : skew_(chance.one_in(4) ? chance.between(-kDay, kDay) : 0), booted_(chance.between(0, 30 * kDay)) {}
+    Timestamp wall() const override { return scheduler().now() + skew_; }
+    Timestamp monotonic() const override { return scheduler().now() - kStart + booted_; }
+
+  private:
+    Duration skew_;
+    Duration booted_;
+};
+
+class Simulation {
+  public:
+    Simulation(std::uint64_t seed, Plan& plan, Tally& tally, bool verbose)
+        : chance_(seed),
+          scheduler_(chance_(), kStart),
+          world_(chance_(), scheduler_, tally),
+          plan_(plan),
+          verbose_(verbose) {
+        world_.streams = make_streams(chance_, kStart);
+        for (bool& own : world_.own_clock) own = chance_.one_in(3);
+        for (std::uint32_t i = 0; i < plan_.sources.size(); ++i)
+            plan_.sources[i].make = [this, i]() -> Result<std::unique_ptr<Source>> { return world_.make_source(i); };
+        for (std::size_t i = 0; i < plan_.sinks.size(); ++i)
+            plan_.sinks[i].make = [this, i]() -> Result<std::unique_ptr<Sink>> { return world_.make_sink(i); };
+    }
+
+    /// What is wrong; nothing where all is well.
+    std::string run() {
+        std::string wrong = scheduler_.run([this] { live(); });
+        if (wrong.empty()) wrong = world_.broken();
+        world_.tally.simulated += scheduler_.now() - kStart;
+        return wrong;
+    }
+
+  private:
+    void live() {
+        bool finished = false;
+        for (std::uint64_t lives = chance_.below(7); lives > 0 && !finished && good(); --lives) {
+            finished = live_once(draw_faults(), draw_stop());
+            if (chance_.one_in(3)) damage_snapshot();
+            scheduler_.sleep(chance_.between(0, chance_.one_in(4) ? 20 * kMinute : 20 * kSecond));
+        }
+        // The world is healed: now all must come to its end, and another start must change nothing.
+        for (int lives = 0; lives < 2 && !finished && good(); ++lives) finished = live_once({}, kEndOfTime);
+        if (good() && !finished) world_.violation("nothing fails any more, and it does not come to its end");
+        check();
+        if (good() && chance_.one_in(4)) {
+            live_once({}, kEndOfTime);
+            check();
+        }
+        if (good() && chance_.one_in(4) && damage_journal()) {
+            damaged_journal_ = true;
+            live_once({}, kEndOfTime);
+            check();
+        }
+    }
+
+    bool good() const { return world_.broken().empty(); }
+    void check() {
+        if (!good()) return;
+        if (std::string wrong = check_sums(world_); !wrong.empty()) return world_.violation(wrong);
+        if (std::string wrong = check_rules(world_); !wrong.empty()) return world_.violation(wrong);
+    }
+
+    Faults draw_faults() {
+        const auto chance_of = [this](std::uint64_t n) { return chance_.one_in(3) ? n : 0; };
+        Faults faults;
+        faults.death = chance_.of({Death::none, Death::kill, Death::kill, Death::power_cut, Death::power_cut});
+        faults.dies_at = 1 + chance_.below(chance_.of({40, 300, 3000}));
+        faults.sync_fails = chance_.one_in(6) ? 100 : 0;
+        faults.write_has_no_room = chance_.one_in(4) ? 20 : 0;
+        faults.write_fails = chance_.one_in(8) ? 100 : 0;
+        faults.name_fails = chance_.one_in(8) ? 100 : 0;
+        faults.sink_fails = chance_of(3);
+        faults.sink_unknown = chance_of(4);
+        faults.sink_does_not_open = chance_of(2);
+        faults.source_disconnects = chance_of(30);
+        faults.source_does_not_open = chance_of(2);
+        faults.slow_sink = chance_.one_in(4) ? 20 * kSecond : 0;
+        faults.small_disk = chance_.one_in(8);
+        if (faults.death == Death::none) faults.dies_at = 0;
+        return faults;
+    }
+
+    Timestamp draw_stop() {
+        return chance_.one_in(4) ? kEndOfTime : scheduler_.now() + chance_.between(0, 10 * kMinute);
+    }
+
+    Engine::Options draw_options(Clock& clock, EpochLog& log) {
+        Engine::Options options;
+        options.lanes = static_cast<std::uint32_t>(1 + chance_.below(5));
+        options.threads = 1;
+        options.read.wait = chance_.of({kSecond / 2, kSecond, 5 * kSecond});
+        options.read.messages = 1 + chance_.below(40);
+        options.source_queue_bytes = chance_.of({200u, 2'000u, 1u << 20});
+        options.sink_queue_epochs = 1 + chance_.below(8);
+        options.drain_limit = chance_.of({kSecond, 30 * kSecond});
+        options.snapshot_interval = chance_.of({kSecond, 10 * kSecond, kMinute, kHour});
+        options.clock = &clock;
+        options.log = &log;
+        plan_.epoch = chance_.of({200 * kMillisecond, kSecond, 5 * kSecond});
+        plan_.epoch_messages = chance_.one_in(2) ? 0 : 1 + chance_.below(40);
+        plan_.epoch_bytes = chance_.one_in(3) ? 500 : 64u << 20;
+        return options;
+    }
+
+    /// From one start of the daemon to its end; whether it came to the end of its input.
+    bool live_once(const Faults& faults, Timestamp stop_at) {
+        world_.begin_life(faults);
+        bool stopped = false;
+        const Status ended = live_until(stop_at, stopped);
+        if (verbose_) {
+            fmt::print("life {}: {} steps, {}, {}; durable {}, posted {}, at {}\n", world_.tally.lives, world_.steps(),
+                       world_.alive() ? (stopped ? "stopped" : "ended") : "died",
+                       ended.ok() ? "well" : ended.error().text(), world_.durable, world_.ledgers[0].postings.size(),
+                       format_timestamp(scheduler_.now()));
+        }
+        const bool finished = world_.alive() && ended.ok() && !stopped;
+        if (!ended.ok() && world_.alive() && !may_end_with(ended.error().code, stopped))
+            world_.violation(fmt::format("the daemon ends with {}", ended.error().text()));
+        world_.end_life();
+        return finished;
+    }
+
+    /// The errors that what has happened in this life explains.
+    bool may_end_with(const std::string& code, bool stopped) const {
+        if (code == "E611" || code == "E612") return stopped;
+        if (code == "E701") return world_.disk_failed() || world_.faults().small_disk;
+        if (code == "E700" || code == "F709") return world_.disk_failed();
+        return damaged_journal_ && (code == "F704" || code == "F706" || code == "F707" || code == "F708");
+    }
+
+    Status live_until(Timestamp stop_at, bool& stopped) {
+        FaultyDisk disk(world_);
+        StateLog::Options options;
+        options.engine_version = "simulated";
+        options.journal.segment_bytes = chance_.of({4096u, 16384u, 65536u});
+        options.journal.on_lost = [this](const Error&) { world_.abort_process(); };
+        options.snapshots.kept = 1 + chance_.below(3);
+        Result<std::unique_ptr<StateLog>> opened = StateLog::open(disk, kState, plan_, options);
+        if (!opened) return opened.error();
+        WatchedLog log(world_, **opened);
+        LifeClock clock(chance_);
+        Engine engine(plan_, draw_options(clock, log));
+        Status ended;
+        bool is_over = false;
+        Thread thread([&] {
+            ended = engine.run();
+            is_over = true;
+            world_.changed.notify_all();
+        });
+        const Timestamp room_at = scheduler_.now() + chance_.between(0, 5 * kMinute);
+        await(is_over, std::min(stop_at, room_at));
+        world_.disk.set_capacity(UINT64_MAX);
+        await(is_over, stop_at);
+        if (!is_over) {
+            stopped = true;
+            engine.request_stop();
+            await(is_over, scheduler_.now() + (chance_.one_in(4) ? kSecond : 10 * kMinute));
+            if (!is_over) engine.request_stop();
+        }
+        thread.join();
+        return ended;
+    }
+
+    void await(const bool& is_over, Timestamp until) {
+        while (!is_over && world_.alive() && scheduler_.now() < until) scheduler_.wait(&world_.changed, until);
+    }
+
+    /// Changes one bit of a snapshot, as long as there is another one that is whole.
+    void damage_snapshot() {
+        const std::string folder = fmt::format("{}/snapshots", kState);
+        std::vector<std::string> names;
+        if (world_.disk.list(folder, names)) return;
+        std::vector<std::string> whole;
+        for (const std::string& name : names) {
+            const std::string stem = name.substr(0, name.find('.'));
+            if (name.ends_with(".manifest") && !damaged_.contains(stem)) whole.push_back(stem);
+        }
+        if (whole.size() < 2) return;
+        const std::string& stem = whole[chance_.below(whole.size())];
+        const std::string path = fmt::format("{}/{}{}", folder, stem, chance_.one_in(4) ? ".manifest" : ".state");
+        std::string bytes = world_.disk.content(path);
+        bytes[chance_.below(bytes.size())] ^= static_cast<char>(1 << chance_.below(8));
+        world_.disk.set_content(path, bytes);
+        damaged_.insert(stem);
+        ++world_.tally.faults;
+    }
+
+    /// Changes one bit of what was written into the journal. It is to be found, or to change nothing.
+    bool damage_journal() {
+        std::vector<std::string> names;
+        if (world_.disk.list(fmt::format("{}/journal", kState), names)) return false;
+        std::erase_if(names, [](const std::string& name) { return !name.ends_with(".jnl"); });
+        if (names.empty()) return false;
+        const std::string path = fmt::format("{}/journal/{}", kState, names[chance_.below(names.size())]);
+        std::string bytes = world_.disk.content(path);
+        const std::size_t used = bytes.find_last_not_of('\0');
+        if (used == std::string::npos) return false;
+        const std::size_t window = chance_.one_in(2) ? std::min<std::size_t>(used, kSectorBytes) : used;
+        bytes[used - chance_.below(window + 1)] ^= static_cast<char>(1 << chance_.below(8));
+        world_.disk.set_content(path, bytes);
+        ++world_.tally.faults;
+        return true;
+    }
+
+    Chance chance_;
+    Scheduler scheduler_;
+    World world_;
+    Plan& plan_;
+    const bool verbose_;
+    std::set<std::string> damaged_;  ///< snapshots
+    bool damaged_journal_ = false;
+};
+
+bool read_number(std::string_view text, std::uint64_t& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+int run_seeds(int count, char** arguments) {
+    std::uint64_t seeds = 1000;
+    std::uint64_t first = 1;
+    bool verbose = false;
+    for (int i = 1; i < count; ++i) {
+        const std::string_view name = arguments[i];
+        bool good = true;
+        if (name == "--verbose") {
+            verbose = true;
+        } else {
+            std::uint64_t* const number = name == "--seeds" ? &seeds : name == "--seed" ? &first : nullptr;
+            good = number != nullptr && ++i < count && read_number(arguments[i], *number);
+        }
+        if (!good) {
+            std::fprintf(stderr, "usage: simulation [--seeds N] [--seed FIRST] [--verbose]\n");
+            return 2;
+        }
+    }
+    configure_log(LogFormat::logfmt, verbose ? LogLevel::warning : LogLevel::error);
+    const std::unique_ptr<Plan> plan = make_plan();
+    Tally tally;
+    for (std::uint64_t seed = first; seed < first + seeds && tally.violations == 0; ++seed) {
+        const std::string wrong = Simulation(seed, *plan, tally, verbose).run();
+        ++tally.seeds;
+        if (wrong.empty()) continue;
+        ++tally.violations;
+        fmt::print("seed {}: {}\n", seed, wrong);
+    }
+    fmt::print("seeds={} lives={} crashes={} faults={} hours={:.1f} points={}/{} violations={}\n", tally.seeds,
+               tally.lives, tally.crashes, tally.faults,
+               static_cast<double>(tally.simulated) / static_cast<double>(kHour), tally.points.size(), kCrashPoints,
+               tally.violations);
+    return tally.violations == 0 ? 0 : 1;
+}
+
+}  // namespace takt::simulation
+
+int main(int count, char** arguments) {
+    return takt::simulation::run_seeds(count, arguments);
+}

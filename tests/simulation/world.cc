@@ -1,0 +1,426 @@
+#include "tests/simulation/world.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace takt::simulation {
+namespace {
+
+std::error_code error_of(std::errc error) {
+    return std::make_error_code(error);
+}
+
+std::error_code dead() {
+    return error_of(std::errc::io_error);
+}
+
+class FaultyFile final : public File {
+  public:
+    FaultyFile(World& world, std::unique_ptr<File> file) : world_(world), file_(std::move(file)) {}
+
+    std::error_code read_at(std::uint64_t offset, std::span<char> bytes, std::size_t& count) override {
+        return file_->read_at(offset, bytes, count);
+    }
+    std::error_code write_at(std::uint64_t offset, std::string_view bytes) override {
+        if (!world_.step()) return dead();
+        const bool no_room = world_.fault(world_.faults().write_has_no_room);
+        const bool fails = !no_room && world_.fault(world_.faults().write_fails);
+        if (!no_room && !fails) return note(file_->write_at(offset, bytes));
+        world_.disk_has_failed();
+        const std::size_t sectors = bytes.size() / kSectorBytes;
+        (void)file_->write_at(offset, bytes.substr(0, world_.chance.below(sectors + 1) * kSectorBytes));
+        return error_of(no_room ? std::errc::no_space_on_device : std::errc::io_error);
+    }
+    std::error_code preallocate(std::uint64_t size_bytes) override {
+        return world_.step() ? note(file_->preallocate(size_bytes)) : dead();
+    }
+    std::error_code size(std::uint64_t& size_bytes) override { return file_->size(size_bytes); }
+    std::error_code fdatasync() override {
+        if (!world_.step()) return dead();
+        if (world_.fault(world_.faults().sync_fails)) {
+            world_.disk_has_failed();
+            world_.disk.fail_at(world_.disk.operations() + 1, std::errc::io_error);
+        }
+        return file_->fdatasync();
+    }
+    std::error_code lock() override { return file_->lock(); }
+
+  private:
+    std::error_code note(std::error_code error) {
+        if (error) world_.disk_has_failed();
+        return error;
+    }
+    World& world_;
+    std::unique_ptr<File> file_;
+};
+
+/// A server's stream. It verifies where it is opened, as a connector with anchors does.
+class SimulatedSource final : public Source {
+  public:
+    SimulatedSource(World& world, std::uint32_t index) : world_(world), index_(index), stream_(world.streams[index]) {}
+
+    Status open(const SourcePosition& position) override {
+        if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().source_does_not_open))
+            return Error{"E000", "the server does not answer"};
+        at_ = place_after(position.next_sequence - 1);
+        const std::string anchor = at_ == 0 ? "" : anchor_of(stream_[at_ - 1]);
+        if (position.next_sequence > 1 && position.anchor != anchor)
+            world_.violation(
+                fmt::format("source {} is opened at {} without its anchor", index_, position.next_sequence));
+        // What is told before the place of the anchor must be passed over.
+        if (at_ > 0 && world_.chance.one_in(3)) at_ -= std::min<std::size_t>(at_, world_.chance.below(20));
+        return {};
+    }
+
+    Result<State> read(const Limits& limits, MessageBlock& block) override {
+        const bool alive = world_.step();
+        if (!alive || disconnected()) {
+            world_.scheduler.sleep(limits.wait);
+            return say(State::quiet);
+        }
+        if (at_ < stream_.size() && stream_[at_].published > world_.scheduler.now()) {
+            world_.scheduler.sleep(std::min(limits.wait, stream_[at_].published - world_.scheduler.now()));
+            if (!world_.alive()) return say(State::quiet);
+        }
+        const std::size_t most = std::min<std::size_t>(limits.messages, 1 + world_.chance.below(30));
+        while (block.messages.size() < most && at_ < stream_.size() &&
+               stream_[at_].published <= world_.scheduler.now()) {
+            const Stored& stored = stream_[at_++];
+            const std::uint64_t before = at_ < 2 ? 0 : stream_[at_ - 2].sequence;
+            if (stored.sequence > before + 1)
+                block.holes.push_back({before + 1, stored.sequence - 1, HoleKind::deleted});
+            block.own_clock = world_.own_clock[index_];
+            block.messages.push_back({stored.bytes, "plant.events", stored.sequence,
+                                      block.own_clock ? world_.scheduler.now() : stored.published});
+            block.size_bytes += stored.bytes.size();
+        }
+        if (at_ == stream_.size()) return say(State::end);
+        return say(block.messages.empty() ? State::idle : State::more);
+    }
+
+    SourcePosition position() const override {
+        if (at_ == 0) return {};
+        return {stream_[at_ - 1].sequence + 1, anchor_of(stream_[at_ - 1])};
+    }
+    std::uint64_t pending() const override { return stream_.size() - at_; }
+    std::string describe() const override { return "a stream of the simulator"; }
+
+  private:
+    static std::string anchor_of(const Stored& stored) { return fmt::format("{} {}", stored.sequence, stored.bytes); }
+
+    std::size_t place_after(std::uint64_t sequence) const {
+        const auto after = std::upper_bound(stream_.begin(), stream_.end(), sequence,
+                                            [](std::uint64_t wanted, const Stored& s) { return wanted < s.sequence; });
+        return static_cast<std::size_t>(after - stream_.begin());
+    }
+    bool disconnected() {
+        const Timestamp now = world_.scheduler.now();
+        if (now >= connected_at_ && world_.fault(world_.faults().source_disconnects))
+            connected_at_ = now + world_.chance.between(kSecond, 3 * kMinute);
+        return now < connected_at_;
+    }
+    State say(State state) {
+        world_.tell(index_, state == State::idle, at_ == 0 ? 0 : stream_[at_ - 1].sequence);
+        return state;
+    }
+
+    World& world_;
+    const std::uint32_t index_;
+    const Stream& stream_;
+    std::size_t at_ = 0;
+    Timestamp connected_at_ = 0;
+};
+
+/// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some.
+class SimulatedSink final : public Sink {
+  public:
+    SimulatedSink(World& world, std::size_t index) : world_(world), index_(index), ledger_(world.ledgers[index]) {}
+
+    Status open() override {
+        if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().sink_does_not_open))
+            return Error{"E000", "the ledger does not answer"};
+        return {};
+    }
+
+    Result<std::vector<Delivery>> deliver(std::span<const Posting> postings) override {
+        const Error lost{"E000", "no answer"};
+        if (!world_.step(20 * kMillisecond)) return lost;
+        if (world_.faults().slow_sink > 0) {
+            world_.scheduler.sleep(world_.chance.between(0, world_.faults().slow_sink));
+            if (!world_.alive()) return lost;
+        }
+        const bool fails = world_.fault(world_.faults().sink_fails);
+        std::size_t effects = fails ? world_.chance.below(postings.size() + 1) : postings.size();
+        std::vector<Delivery> answers(postings.size());
+        for (std::size_t i = 0; i < effects; ++i) {
+            const bool unknown = world_.fault(world_.faults().sink_unknown);
+            if (!unknown || world_.chance.one_in(2)) take(postings[i]);
+            if (!unknown) answers[i] = {State::accepted, "document", ""};
+        }
+        if (fails || !world_.step(5 * kMillisecond)) return lost;
+        return answers;
+    }
+
+    Status keep(std::span<const DeadLetter> dead_letters) override {
+        const Error lost{"E000", "no answer"};
+        if (!world_.step(20 * kMillisecond)) return lost;
+        const bool fails = world_.fault(world_.faults().sink_fails);
+        const std::size_t effects = fails ? world_.chance.below(dead_letters.size() + 1) : dead_letters.size();
+        for (std::size_t i = 0; i < effects; ++i) keep(dead_letters[i]);
+        if (fails || !world_.step(5 * kMillisecond)) return lost;
+        return {};
+    }
+
+    Status summarize(std::span<const OutcomeCount> counts) override {
+        if (!world_.step(5 * kMillisecond) || world_.fault(world_.faults().sink_fails))
+            return Error{"E000", "no answer"};
+        ledger_.totals.clear();
+        for (const OutcomeCount& count : counts) ledger_.totals[{count.outcome, count.rule}] = count.count;
+        return {};
+    }
+    Status finish() override {
+        return world_.step(5 * kMillisecond) ? Status() : Error{"E000", "the ledger does not answer"};
+    }
+    std::string describe() const override { return "a ledger of the simulator"; }
+
+  private:
+    void take(const Posting& posting) {
+        check_durable(posting.epoch, "a posting");
+        const auto [known, fresh] = ledger_.by_key.emplace(posting.key, ledger_.postings.size());
+        if (!fresh) {
+            ++ledger_.repeats;
+            const Posting& before = ledger_.postings[known->second];
+            if (before.payload_hash != posting.payload_hash || before.epoch != posting.epoch ||
+                before.lineage.ids != posting.lineage.ids)
+                world_.violation(fmt::format("key {} of epoch {} comes again in epoch {} with another content",
+                                             posting.key, before.epoch, posting.epoch));
+            return;
+        }
+        if (!ledger_.postings.empty() && posting.epoch < ledger_.postings.back().epoch)
+            world_.violation(fmt::format("a posting of epoch {} takes effect after one of epoch {}", posting.epoch,
+                                         ledger_.postings.back().epoch));
+        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
+            world_.violation(fmt::format("revision {} takes effect before the one before", posting.revision));
+        ledger_.postings.push_back(posting);
+    }
+
+    void keep(const DeadLetter& letter) {
+        check_durable(letter.epoch, "a dead letter");
+        const auto [known, fresh] =
+            ledger_.dead_letters.emplace(std::tuple(letter.source, letter.sequence, letter.part), letter);
+        if (!fresh && (known->second.reason != letter.reason || known->second.epoch != letter.epoch ||
+                       known->second.ingest_time != letter.ingest_time))
+            world_.violation(
+                fmt::format("dead letter {} {} comes again with another content", letter.source, letter.sequence));
+    }
+
+    void check_durable(std::uint64_t epoch, const char* what) {
+        if (epoch > world_.durable)
+            world_.violation(fmt::format("{} of epoch {} is released, durable is {}", what, epoch, world_.durable));
+    }
+
+    World& world_;
+    const std::size_t index_;
+    Ledger& ledger_;
+};
+
+Cut cut_of(const EpochResult& epoch) {
+    Cut cut;
+    for (std::size_t i = 0; i < kSources; ++i) {
+        cut.last_sequence[i] = epoch.cuts[i].last_sequence;
+        cut.ingest_times[i] = epoch.cuts[i].ingest_times;
+    }
+    cut.idle = epoch.cut.idle;
+    cut.ended = epoch.cut.ended;
+    cut.flush = epoch.cut.flush;
+    return cut;
+}
+
+}  // namespace
+
+World*& world() {
+    static World* the_world = nullptr;
+    return the_world;
+}
+
+World::World(std::uint64_t seed, Scheduler& of_scheduler, Tally& of_tally)
+    : scheduler(of_scheduler), tally(of_tally), chance(seed), disk(chance()) {
+    world() = this;
+}
+
+void World::die(Death death) {
+    if (!alive_) return;
+    alive_ = false;
+    died_by_ = death;
+    ++tally.crashes;
+    disk.stop();
+    changed.notify_all();
+}
+
+bool World::step(Duration longest) {
+    if (!alive_) return false;
+    scheduler.sleep(chance.between(0, longest));
+    if (alive_ && ++steps_ == faults_.dies_at) die(faults_.death);
+    return alive_;
+}
+
+bool World::fault(std::uint64_t n) {
+    if (n == 0 || !alive_ || !chance.one_in(n)) return false;
+    ++tally.faults;
+    return true;
+}
+
+void World::violation(const std::string& what) {
+    if (broken_.empty()) broken_ = what;
+}
+
+void World::begin_life(const Faults& of_this_life) {
+    faults_ = of_this_life;
+    alive_ = true;
+    died_by_ = Death::none;
+    disk_failed_ = false;
+    steps_ = 0;
+    ++tally.lives;
+    disk.set_capacity(faults_.small_disk ? chance.below(300'000) : UINT64_MAX);
+    for (auto& told : told_) told[0] = told[1] = {};
+}
+
+void World::tell(std::uint32_t source, bool idle, std::uint64_t last_sequence) {
+    Told& now = told_[source][0];
+    if (now.at < scheduler.now()) told_[source][1] = now;
+    now.at = scheduler.now();
+    now.last_sequence = last_sequence;
+    if (!idle) now.idle_since.reset();
+    if (idle && !now.idle_since) now.idle_since = now.at;
+}
+
+void World::end_life() {
+    if (died_by_ == Death::power_cut) {
+        disk.start_again(chance.of({SimulatedDisk::Kept::nothing, SimulatedDisk::Kept::everything,
+                                    SimulatedDisk::Kept::some, SimulatedDisk::Kept::some}));
+    } else {
+        disk.end_process();
+    }
+}
+
+std::unique_ptr<Source> World::make_source(std::uint32_t index) {
+    return std::make_unique<SimulatedSource>(*this, index);
+}
+
+std::unique_ptr<Sink> World::make_sink(std::size_t index) {
+    return std::make_unique<SimulatedSink>(*this, index);
+}
+
+// ---- disk
+
+bool FaultyDisk::name_fails() {
+    if (!world_.fault(world_.faults().name_fails)) return false;
+    world_.disk_has_failed();
+    return true;
+}
+
+std::error_code FaultyDisk::open(const std::string& path, Open how, std::unique_ptr<File>& file) {
+    if (how != Open::existing && !world_.step()) return dead();
+    if (how != Open::existing && name_fails()) return error_of(std::errc::io_error);
+    std::unique_ptr<File> opened;
+    if (const std::error_code error = world_.disk.open(path, how, opened)) return error;
+    file = std::make_unique<FaultyFile>(world_, std::move(opened));
+    return {};
+}
+
+std::error_code FaultyDisk::rename(const std::string& from, const std::string& to) {
+    if (!world_.step()) return dead();
+    return name_fails() ? error_of(std::errc::io_error) : world_.disk.rename(from, to);
+}
+
+std::error_code FaultyDisk::unlink(const std::string& path) {
+    if (!world_.step()) return dead();
+    return name_fails() ? error_of(std::errc::io_error) : world_.disk.unlink(path);
+}
+
+std::error_code FaultyDisk::make_directory(const std::string& path) {
+    if (!world_.step()) return dead();
+    return name_fails() ? error_of(std::errc::io_error) : world_.disk.make_directory(path);
+}
+
+std::error_code FaultyDisk::sync_directory(const std::string& path) {
+    if (!world_.step()) return dead();
+    return name_fails() ? error_of(std::errc::io_error) : world_.disk.sync_directory(path);
+}
+
+std::error_code FaultyDisk::list(const std::string& path, std::vector<std::string>& names) {
+    return world_.disk.list(path, names);
+}
+
+std::error_code FaultyDisk::free_bytes(const std::string& path, std::uint64_t& free) {
+    return world_.disk.free_bytes(path, free);
+}
+
+// ---- log
+
+Result<EpochLog::Past> WatchedLog::recover() {
+    Result<Past> past = log_.recover();
+    if (!past) return past;
+    std::uint64_t last = past->state ? past->state->epoch : 0;
+    for (const EpochResult& epoch : past->epochs) {
+        last = std::max(last, epoch.epoch);
+        const auto [known, fresh] = world_.history.emplace(epoch.epoch, cut_of(epoch));
+        if (fresh || known->second == cut_of(epoch)) continue;
+        // What was not durable may have come to nothing and been made otherwise.
+        if (epoch.epoch <= world_.durable)
+            world_.violation(fmt::format("durable epoch {} is another one after a restart", epoch.epoch));
+        known->second = cut_of(epoch);
+    }
+    if (last < world_.durable)
+        world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
+    world_.durable = last;
+    world_.history.erase(world_.history.upper_bound(last), world_.history.end());
+    return past;
+}
+
+/// Only a source that has said so for long enough, and whose every message is in an epoch, may be idle.
+void WatchedLog::check_idle(const EpochResult& epoch) {
+    for (const std::uint32_t source : epoch.cut.idle) {
+        const World::Told& told = world_.told(source);
+        if (!told.idle_since || world_.scheduler.now() - *told.idle_since < kIdle)
+            world_.violation(
+                fmt::format("source {} is idle in epoch {} and did not say so for long enough", source, epoch.epoch));
+        if (epoch.cuts[source].last_sequence < told.last_sequence)
+            world_.violation(fmt::format("source {} is idle in epoch {}, and {} to {} were read and wait", source,
+                                         epoch.epoch, epoch.cuts[source].last_sequence + 1, told.last_sequence));
+    }
+}
+
+Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
+    if (!world_.alive()) return Error{"F999", "dead"};
+    if (epoch.epoch != world_.durable + 1)
+        world_.violation(fmt::format("epoch {} is made after epoch {}", epoch.epoch, world_.durable));
+    // Without room it comes again later.
+    if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
+    world_.history[epoch.epoch] = cut_of(epoch);
+    const Status appended = log_.append(epoch, answers);
+    if (appended.ok()) world_.durable = epoch.epoch;
+    return appended;
+}
+
+Status WatchedLog::snapshot(const EngineState& state, std::uint64_t delivered) {
+    if (!world_.alive()) return Error{"F999", "dead"};
+    if (state.epoch > world_.durable)
+        world_.violation(fmt::format("a snapshot of epoch {}, durable is {}", state.epoch, world_.durable));
+    return log_.snapshot(state, delivered);
+}
+
+}  // namespace takt::simulation
+
+namespace takt {
+
+/// In place of the process's end by SIGKILL: see pipeline/journal/crash_point.h.
+void reach(CrashPoint point) {
+    simulation::World* const world = simulation::world();
+    if (world == nullptr) return;
+    world->tally.points.insert(point);
+    (void)world->step(0);
+}
+
+}  // namespace takt

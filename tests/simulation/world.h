@@ -1,0 +1,176 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "pipeline/journal/crash_point.h"
+#include "pipeline/journal/disk.h"
+#include "pipeline/plan/epoch_log.h"
+#include "pipeline/plan/sink.h"
+#include "pipeline/plan/source.h"
+#include "tests/simulation/scheduler.h"
+#include "tests/simulation/workload.h"
+#include "tests/support/simulated_disk.h"
+
+namespace takt::simulation {
+
+/// How a life of the daemon ends before its input does.
+enum class Death : std::uint8_t {
+    none,
+    kill,       ///< the process is gone, the machine goes on
+    power_cut,  ///< what was not synchronized may be lost
+};
+
+/// What may go wrong in one life. Chances are 1 in N, 0: never.
+struct Faults {
+    Death death = Death::none;
+    std::uint64_t dies_at = 0;  ///< in place of this step of the world, from 1
+    std::uint64_t sync_fails = 0;
+    std::uint64_t write_has_no_room = 0;
+    std::uint64_t write_fails = 0;
+    std::uint64_t name_fails = 0;  ///< create, rename, unlink, synchronize a folder
+    std::uint64_t sink_fails = 0;
+    std::uint64_t sink_unknown = 0;
+    std::uint64_t sink_does_not_open = 0;
+    std::uint64_t source_disconnects = 0;
+    std::uint64_t source_does_not_open = 0;
+    Duration slow_sink = 0;  ///< a delivery takes up to so long
+    bool small_disk = false;
+};
+
+/// What happened in all lives of all seeds, for the closing line.
+struct Tally {
+    std::uint64_t seeds = 0;
+    std::uint64_t lives = 0;
+    std::uint64_t crashes = 0;
+    std::uint64_t faults = 0;
+    std::uint64_t violations = 0;
+    Duration simulated = 0;
+    std::set<CrashPoint> points;
+};
+
+/// One of the world's ledgers: keeps what took effect, whatever becomes of the daemon.
+struct Ledger {
+    std::vector<Posting> postings;  ///< in the order of their effect
+    std::map<std::string, std::size_t> by_key;
+    std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> dead_letters;
+    std::map<std::pair<std::string, std::string>, std::uint64_t> totals;  ///< by outcome and rule
+    std::uint64_t repeats = 0;
+};
+
+/// What an epoch was made of, as the log was given it or gave it back: input of the oracle.
+struct Cut {
+    std::uint64_t last_sequence[kSources] = {};
+    std::vector<std::pair<std::uint64_t, Timestamp>> ingest_times[kSources];
+    std::vector<std::uint32_t> idle;
+    std::vector<std::uint32_t> ended;
+    bool flush = false;
+    bool operator==(const Cut&) const = default;
+};
+
+/// Everything outside the daemon: disk, streams, ledgers, and who is alive. Each thing that the daemon does to it is a
+/// step: time passes, other threads go on, and the daemon may die in place of it. A dead daemon changes nothing.
+class World {
+  public:
+    World(std::uint64_t seed, Scheduler& scheduler, Tally& tally);
+
+    /// False: the daemon is dead, nothing may happen.
+    bool step(Duration longest = kMillisecond);
+    /// The process ends itself.
+    void abort_process() { die(Death::kill); }
+    /// 1 in N; counted as a fault when it hits.
+    bool fault(std::uint64_t n);
+    /// A promise is broken; the first one is kept.
+    void violation(const std::string& what);
+
+    void begin_life(const Faults& of_this_life);
+    /// What the disk holds when the next life begins.
+    void end_life();
+
+    bool alive() const { return alive_; }
+    std::uint64_t steps() const { return steps_; }
+    /// Whether an error that the disk gave explains that the daemon ended itself.
+    bool disk_failed() const { return disk_failed_; }
+    void disk_has_failed() { disk_failed_ = true; }
+    const std::string& broken() const { return broken_; }
+    const Faults& faults() const { return faults_; }
+
+    std::unique_ptr<Source> make_source(std::uint32_t index);
+    std::unique_ptr<Sink> make_sink(std::size_t index);
+
+    Scheduler& scheduler;
+    Tally& tally;
+    Chance chance;
+    SimulatedDisk disk;
+    std::vector<Stream> streams;
+    bool own_clock[kSources] = {};  ///< the source has no server that keeps the time
+    Ledger ledgers[2];
+    std::map<std::uint64_t, Cut> history;  ///< by epoch
+    std::uint64_t durable = 0;             ///< the newest epoch that the log has said to be durable
+    /// What a source has told its reader. Others see it one instant later.
+    struct Told {
+        std::optional<Timestamp> idle_since;  ///< without break, nothing is there
+        std::uint64_t last_sequence = 0;
+        Timestamp at = 0;
+    };
+    void tell(std::uint32_t source, bool idle, std::uint64_t last_sequence);
+    /// Before this instant.
+    const Told& told(std::uint32_t source) const {
+        return told_[source][0].at < scheduler.now() ? told_[source][0] : told_[source][1];
+    }
+    Condition changed;  ///< somebody died
+
+  private:
+    void die(Death death);
+
+    Faults faults_;
+    bool alive_ = true;
+    Death died_by_ = Death::none;
+    bool disk_failed_ = false;
+    std::uint64_t steps_ = 0;
+    std::string broken_;
+    Told told_[kSources][2];  ///< now, and before
+};
+
+/// The world's disk as a daemon sees it: it fails, is full, or stops with its process.
+class FaultyDisk final : public Disk {
+  public:
+    explicit FaultyDisk(World& world) : world_(world) {}
+    std::error_code open(const std::string& path, Open how, std::unique_ptr<File>& file) override;
+    std::error_code rename(const std::string& from, const std::string& to) override;
+    std::error_code unlink(const std::string& path) override;
+    std::error_code make_directory(const std::string& path) override;
+    std::error_code sync_directory(const std::string& path) override;
+    std::error_code list(const std::string& path, std::vector<std::string>& names) override;
+    std::error_code free_bytes(const std::string& path, std::uint64_t& free) override;
+
+  private:
+    bool name_fails();
+    World& world_;
+};
+
+/// Looks at what the engine tells its log, and at what the log gives back.
+class WatchedLog final : public EpochLog {
+  public:
+    WatchedLog(World& world, EpochLog& log) : world_(world), log_(log) {}
+    Result<Past> recover() override;
+    Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
+    Status snapshot(const EngineState& state, std::uint64_t delivered) override;
+    std::vector<DeadLetterReplay> take_replays() override { return log_.take_replays(); }
+
+  private:
+    void check_idle(const EpochResult& epoch);
+    World& world_;
+    EpochLog& log_;
+};
+
+/// The world that the daemon lives in; for crash points.
+World*& world();
+
+}  // namespace takt::simulation
