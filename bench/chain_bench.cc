@@ -3,17 +3,25 @@
 //
 // chain.wide: FlatBuffers events of 17 fields, one in each message; 3 of 8 kinds pass the filter; deduplication over a
 // million ids; sums by 10,000 orders in windows of 60 s. limit.wide: the same events as structs.
+//
+// chain.durable: the same chain with a state directory on the disk that holds the build folder: each epoch waits for
+// its frame. Wall time, on one thread, so the disk's answer is waited for where the daemon would work on.
+// chain.snapshot: what a snapshot of the chain's state stops it for, and what writing it takes beside.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "operators/catalog.h"
+#include "pipeline/base/check.h"
 #include "pipeline/base/hash.h"
 #include "pipeline/base/process_memory.h"
 #include "pipeline/config/node.h"
+#include "pipeline/journal/state_log.h"
 #include "pipeline/plan/planner.h"
 #include "pipeline/runtime/core.h"
 #include "schemas/event_generated.h"
@@ -186,20 +194,8 @@ struct Answer {
     bool operator==(const Answer&) const = default;
 };
 
-Answer run_chain(const Plan& plan, const Input& input, std::uint32_t lanes = 1, std::uint32_t threads = 1) {
-    Answer answer;
-    Core::Options options;
-    options.lanes = lanes;
-    options.threads = threads;
-    Core core(plan, options, [&](EpochResult&& epoch) {
-        for (std::size_t code = 0; code < epoch.outcomes.size(); ++code) {
-            const OutcomeKind kind = plan.outcomes.at(static_cast<OutcomeCode>(code)).kind;
-            if (kind == OutcomeKind::accepted) answer.accepted += epoch.outcomes[code];
-            if (kind == OutcomeKind::duplicate) answer.duplicates += epoch.outcomes[code];
-        }
-        for (const Posting& posting : epoch.postings) answer.quantity += posting.quantity;
-        answer.postings += epoch.postings.size();
-    });
+/// Feeds the core and leaves it drained, its windows open.
+void feed(Core& core, const Input& input) {
     std::size_t since_cut = 0;
     for (const auto& block : input.blocks) {
         core.feed(0, block);
@@ -209,6 +205,29 @@ Answer run_chain(const Plan& plan, const Input& input, std::uint32_t lanes = 1, 
             since_cut = 0;
         }
     }
+    core.drain();
+}
+
+Core::Options on_one_core() {
+    Core::Options options;
+    options.lanes = 1;
+    options.threads = 1;
+    return options;
+}
+
+Answer run_chain(const Plan& plan, const Input& input, EpochLog* log = nullptr) {
+    Answer answer;
+    Core core(plan, on_one_core(), [&](EpochResult&& epoch) {
+        if (log != nullptr) CHECK(log->append(epoch, {}).ok());
+        for (std::size_t code = 0; code < epoch.outcomes.size(); ++code) {
+            const OutcomeKind kind = plan.outcomes.at(static_cast<OutcomeCode>(code)).kind;
+            if (kind == OutcomeKind::accepted) answer.accepted += epoch.outcomes[code];
+            if (kind == OutcomeKind::duplicate) answer.duplicates += epoch.outcomes[code];
+        }
+        for (const Posting& posting : epoch.postings) answer.quantity += posting.quantity;
+        answer.postings += epoch.postings.size();
+    });
+    feed(core, input);
     CutOptions last;
     last.ended = {0};
     last.flush = true;
@@ -299,11 +318,81 @@ void chain_wide(benchmark::State& state) {
     state.SetLabel("baseline=limit.wide goal=4000000");
 }
 
+/// A state directory that goes with the object.
+class StateFolder {
+  public:
+    explicit StateFolder(const Plan& plan) {
+        std::string name = TAKT_BINARY_DIR "/chain-bench-XXXXXX";
+        path_ = ::mkdtemp(name.data());
+        StateLog::Options options;
+        options.engine_version = options.tzdb_version = "bench";
+        auto opened = StateLog::open(real_disk(), path_, plan, options);
+        CHECK(opened.ok());
+        log_ = std::move(*opened);
+        CHECK(log_->recover().ok());
+    }
+    ~StateFolder() {
+        log_.reset();
+        std::filesystem::remove_all(path_);
+    }
+    StateFolder(const StateFolder&) = delete;
+    StateFolder& operator=(const StateFolder&) = delete;
+    StateLog& log() { return *log_; }
+
+  private:
+    std::string path_;
+    std::unique_ptr<StateLog> log_;
+};
+
+void chain_durable(benchmark::State& state) {
+    const Input& events = input();
+    const auto plan = make_plan();
+    const Answer limit = run_limit(events);
+    for (auto _ : state) {
+        state.PauseTiming();
+        StateFolder folder(*plan);
+        state.ResumeTiming();
+        const Answer answer = run_chain(*plan, events, &folder.log());
+        state.PauseTiming();
+        same_answer(state, answer, limit);
+        state.ResumeTiming();
+    }
+    state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * events.events.size()));
+    state.SetLabel("baseline=chain.wide");
+}
+
+void chain_snapshot(benchmark::State& state) {
+    using Clock = std::chrono::steady_clock;
+    const auto milliseconds = [](Clock::duration time) {
+        return std::chrono::duration<double, std::milli>(time).count();
+    };
+    const auto plan = make_plan();
+    StateFolder folder(*plan);
+    Core core(*plan, on_one_core(), [&](EpochResult&& epoch) { CHECK(folder.log().append(epoch, {}).ok()); });
+    feed(core, input());
+    core.cut({});
+    core.drain();
+    double stopped = 0;
+    double writing = 0;
+    for (auto _ : state) {
+        const auto begin = Clock::now();
+        const EngineState saved = core.save();
+        const auto copied = Clock::now();
+        CHECK(folder.log().snapshot(saved, 0).ok());
+        stopped += milliseconds(copied - begin);
+        writing += milliseconds(Clock::now() - copied);
+    }
+    state.counters["stop_ms"] = stopped / static_cast<double>(state.iterations());
+    state.counters["write_ms"] = writing / static_cast<double>(state.iterations());
+}
+
 }  // namespace
 }  // namespace takt
 
 BENCHMARK(takt::limit_wide)->Name("limit.wide")->Unit(benchmark::kMillisecond);
 BENCHMARK(takt::chain_wide)->Name("chain.wide")->Unit(benchmark::kMillisecond);
+BENCHMARK(takt::chain_durable)->Name("chain.durable")->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(takt::chain_snapshot)->Name("chain.snapshot")->Unit(benchmark::kMillisecond)->UseRealTime();
 int main(int argc, char** argv) {
     takt::keep_freed_memory();  // as the daemon does
     benchmark::Initialize(&argc, argv);

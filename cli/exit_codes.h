@@ -11,6 +11,11 @@ enum ExitCode : int {
     kExitMistake = 2,     ///< of the author of the config or the command line
     kExitOutside = 3,     ///< the outside world failed: server, disk, network
     kExitLimit = 4,       ///< a limit was hit, or a bug
+
+    // The worst edit that `takt plan` found, beside kExitOk.
+    kExitMapped = 10,      ///< state goes on under another name
+    kExitNewUid = 11,      ///< state would mean something else
+    kExitDropsState = 12,  ///< state would go
 };
 
 /// Who must act, as an exit code.

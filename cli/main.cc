@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
                takt::kExitCodesHelp);
     takt::add_run(app, invocation);
     takt::add_check(app, invocation);
+    takt::add_plan(app, invocation);
     takt::add_graph(app, invocation);
     takt::add_test(app, invocation);
     takt::add_audit(app, invocation);

@@ -33,6 +33,7 @@ struct RunOptions {
     std::string config;
     std::optional<Duration> limit;
     std::string state;
+    std::vector<std::string> drop_state;
     std::optional<Duration> snapshot_interval;
     std::uint32_t lanes = 0;
     std::uint32_t threads = 0;
@@ -187,7 +188,7 @@ Status watch(Engine& engine, StopSignals& signals, const RunOptions& options, Pr
 
 /// The state directory as the engine's log. Sinks must take a posting that comes again for the same one, and keep what
 /// they took: a file that is complete only at the end of a run does not.
-Result<std::unique_ptr<StateLog>> open_state(const std::string& path, const Plan& plan, const Invocation& invocation) {
+Result<std::unique_ptr<StateLog>> open_state(const RunOptions& run, const Plan& plan, const Invocation& invocation) {
     for (const SinkPlan& sink : plan.sinks) {
         if (sink.keeps_after_crash) continue;
         return Error{"C633", fmt::format("sink '{}' ({}) does not keep what it took before a crash; with --state use "
@@ -203,7 +204,8 @@ Result<std::unique_ptr<StateLog>> open_state(const std::string& path, const Plan
     StateLog::Options options;
     options.engine_version = invocation.version;
     options.tzdb_version = TimeZone::rules_version();
-    return StateLog::open(real_disk(), path, plan, options);
+    options.drop_state = {run.drop_state.begin(), run.drop_state.end()};
+    return StateLog::open(real_disk(), run.state, plan, options);
 }
 
 Result<std::unique_ptr<DeadLetterLog>> open_dead_letters(StateLog& log, const std::string& path, const Plan& plan,
@@ -229,7 +231,13 @@ int run(RunOptions options, const Invocation& invocation) {
     if (listen && options.health_limit) listen->health_limit = *options.health_limit;
     StopSignals signals;
     nats_Open(-1);  // before any thread that makes a message
-    const auto loaded = load_pipeline(options.config);
+    PlanOverrides overrides;
+    if (!options.state.empty()) {
+        auto kept = SnapshotStore::look(real_disk(), snapshot_folder(options.state));
+        if (!kept) return report(kept.error());
+        if (*kept) overrides.outcomes = std::move((*kept)->state.outcomes);
+    }
+    const auto loaded = load_pipeline(options.config, whole_catalog(), overrides);
     if (!loaded) return kExitMistake;
 
     Engine::Options engine_options;
@@ -238,7 +246,7 @@ int run(RunOptions options, const Invocation& invocation) {
     std::unique_ptr<StateLog> state;
     std::unique_ptr<DeadLetterLog> dead_letters;
     if (!options.state.empty()) {
-        auto opened = open_state(options.state, *loaded->planned.plan, invocation);
+        auto opened = open_state(options, *loaded->planned.plan, invocation);
         if (!opened) return report(opened.error());
         state = std::move(*opened);
         auto with_letters = open_dead_letters(*state, options.state, *loaded->planned.plan, invocation);
@@ -281,6 +289,9 @@ void add_run(CLI::App& app, Invocation& invocation) {
     verb->add_option("--state", options->state,
                      "keep what survives a crash here, and go on from there: each epoch is durable before it is posted")
         ->type_name("FOLDER");
+    verb->add_option("--drop-state", options->drop_state,
+                     "with --state and a changed config: the state of this uid may go; see `takt plan`")
+        ->type_name("UID");
     add_duration(*verb, "--snapshot-interval", options->snapshot_interval,
                  "between two snapshots of the state, with --state; 30s");
     verb->add_option("--lanes", options->lanes,

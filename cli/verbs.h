@@ -20,6 +20,7 @@ struct Invocation {
 // One file per verb: cli/run.cc has add_run, and so on. `invocation` outlives the app.
 void add_run(CLI::App& app, Invocation& invocation);
 void add_check(CLI::App& app, Invocation& invocation);
+void add_plan(CLI::App& app, Invocation& invocation);
 void add_graph(CLI::App& app, Invocation& invocation);
 void add_test(CLI::App& app, Invocation& invocation);
 void add_audit(CLI::App& app, Invocation& invocation);

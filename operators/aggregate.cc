@@ -9,13 +9,14 @@
 #include "operators/rules_step.h"
 #include "operators/session_table.h"
 #include "operators/value_book.h"
+#include "pipeline/base/mutant.h"
 
 namespace takt {
 namespace {
 
 enum class Emit : std::uint8_t { cumulative, delta };
 
-struct Options {
+struct Options : StepUid {
     ExpressionText where;
     std::vector<std::string> by;
     ConfigNode window;
@@ -47,6 +48,7 @@ struct Options {
                       "value), or its whole value again")
             .one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
         table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
+        StepUid::add_to(table);
         return table;
     }
 };
@@ -213,6 +215,7 @@ class AggregateBase : public KeyedState {
 
     /// The block itself stays with its table.
     void forget_emitted(const std::byte* block) { emitted_.erase(block); }
+    std::uint64_t emitted() const { return emitted_.size(); }
 
     /// Adds `from` to `into` with what both have emitted, and frees what `from` holds.
     void merge(std::byte* into, std::byte* from) {
@@ -334,6 +337,7 @@ class AggregateState final : public AggregateBase {
                in.at_end();
     }
 
+    std::uint64_t told() const override { return emitted(); }
     std::uint64_t entries() const override { return panes_.size(); }
     std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
 
@@ -388,10 +392,15 @@ class SessionState final : public AggregateBase {
     void save(StateGroups& groups) const override {
         std::array<std::uint64_t, kKeyGroups> counts{};
         const auto group_of = [](const SessionTable::Session& session) { return key_group(hash64(session.key)); };
-        sessions_.for_each([&](const SessionTable::Session& session) { ++counts[group_of(session)]; });
+        const auto lost = [](const SessionTable::Session& session) {
+            return session.changed && mutant("lost_open_session");
+        };
+        sessions_.for_each(
+            [&](const SessionTable::Session& session) { counts[group_of(session)] += lost(session) ? 0 : 1; });
         for (std::size_t group = 0; group < kKeyGroups; ++group) ByteWriter(groups[group]).put(counts[group]);
         // By key and start.
         sessions_.for_each([&](const SessionTable::Session& session) {
+            if (lost(session)) return;
             ByteWriter out(groups[group_of(session)]);
             out.put(session.window.start);
             out.put(session.window.end);
@@ -418,6 +427,7 @@ class SessionState final : public AggregateBase {
         return in.ok() && in.at_end();
     }
 
+    std::uint64_t told() const override { return emitted(); }
     std::uint64_t entries() const override { return sessions_.size(); }
     std::uint64_t size_bytes() const override { return sessions_.size_bytes(); }
 
@@ -505,6 +515,7 @@ class AggregatePlanner {
             const std::size_t function = spec_.add_function(*planned);
             spec_.value_names.push_back(one.name);
             spec_.arguments.push_back(planned->argument);
+            values_.push_back(fmt::format("{} = {}", one.name, function_definition(one.expression, *planned)));
             if (spec_.functions[function].adds_up()) spec_.booked.push_back(function);
         }
     }
@@ -550,8 +561,12 @@ class AggregatePlanner {
         panes.revised = options_.emit == Emit::cumulative;
 
         auto op = std::make_unique<AggregateOperator>(spec_);
-        plan_pane_terminal(step_, "aggregate", spec_, std::move(op), out, static_cast<std::int32_t>(panes.segment),
-                           stream_, context_);
+        KeyedNode& node = plan_pane_terminal(step_, "aggregate", spec_, std::move(op), out,
+                                             static_cast<std::int32_t>(panes.segment), stream_, context_);
+        std::vector<StepParameter> parameters = pane_parameters(spec_, options_.where, options_.zone);
+        parameters.push_back({"values", fmt::format("{}", fmt::join(values_, ", "))});
+        parameters.push_back({"emit", options_.emit == Emit::delta ? "delta" : "cumulative"});
+        context_.identify(step_, options_, InputPart::columns_and_rows, std::move(parameters), node);
         context_.publish(step_.name, std::move(panes), step_.place);
     }
 
@@ -563,6 +578,7 @@ class AggregatePlanner {
     PaneStepSpec pane_;
     AggregateSpec spec_;
     std::vector<Field> fields_;
+    std::vector<std::string> values_;  ///< definitions
 };
 
 class AggregateType final : public OperatorType {

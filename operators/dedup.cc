@@ -5,12 +5,14 @@
 #include "operators/key_columns.h"
 #include "operators/pane_step.h"
 #include "pipeline/base/bytes.h"
+#include "pipeline/base/clock.h"
+#include "pipeline/base/mutant.h"
 #include "pipeline/state/dedup_table.h"
 
 namespace takt {
 namespace {
 
-struct Options {
+struct Options : StepUid {
     std::vector<std::string> by;
     std::vector<std::string> same;
     std::chrono::nanoseconds horizon{0};
@@ -33,6 +35,7 @@ struct Options {
                       "most ids held at once; beyond it fresh events are dead letters LIMIT; 0: no limit")
             .from(0);
         table.optional("owner", &Options::owner, "who must act on conflicts");
+        StepUid::add_to(table);
         return table;
     }
 };
@@ -127,8 +130,9 @@ class DedupState final : public KeyedState {
     /// What the row ends as; `verdict` is what later steps have found against it, and only rows without one are
     /// remembered.
     OutcomeCode judge(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest, OutcomeCode verdict) {
-        if (time < oldest) return spec_.beyond;
-        const bool kept = verdict == kUndecided;
+        if (time < oldest && !mutant("forgotten_ids_are_fresh")) return spec_.beyond;
+        if (mutant("dedup_expires_by_wall_clock")) oldest = system_clock().wall() - spec_.horizon;
+        const bool kept = verdict == kUndecided || mutant("dedup_before_effect");
         switch (kept ? table_.admit(id, content, time, oldest) : table_.find(id, content, oldest)) {
             case DedupTable::Verdict::duplicate:
                 return spec_.duplicate;
@@ -213,6 +217,11 @@ class DedupType final : public OperatorType {
         stream.id = out;
         stream.has_id_hash = is_event_id;
         segment.dedup = KeyedNode{step.name, std::make_unique<DedupOperator>(spec), out, lane_hash, -1};
+        context.identify(step, options, InputPart::columns,
+                         {{"key", key_definition(by) + (is_event_id ? ", the event's id" : "")},
+                          {"same", key_definition(same)},
+                          {"horizon", format_duration(spec.horizon)}},
+                         *segment.dedup);
         GraphNode& drawn =
             context.draw(step, "dedup",
                          fmt::format("by {}, horizon {}", fmt::join(options.by, ", "), format_duration(spec.horizon)));

@@ -96,6 +96,13 @@ void encode_keys(const Batch& batch, const Selection& rows, std::span<const KeyC
     }
 }
 
+std::string key_definition(std::span<const KeyColumn> columns) {
+    std::string text;
+    for (const KeyColumn& column : columns)
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", column.name, to_string(column.type));
+    return text;
+}
+
 std::vector<Posting::KeyField> decode_key(std::string_view key, std::span<const KeyColumn> columns) {
     std::vector<Posting::KeyField> fields;
     fields.reserve(columns.size());

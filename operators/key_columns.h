@@ -27,6 +27,9 @@ bool can_be_key(const Type& type);
 void encode_keys(const Batch& batch, const Selection& rows, std::span<const KeyColumn> columns, Arena& arena,
                  std::string_view* keys, std::uint64_t* hashes);
 
+/// "material string, plant string": what decides the bytes of keys.
+std::string key_definition(std::span<const KeyColumn> columns);
+
 /// The columns of an encoded key as text.
 std::vector<Posting::KeyField> decode_key(std::string_view key, std::span<const KeyColumn> columns);
 

@@ -127,8 +127,22 @@ StreamId plan_pane_step(Stream& stream, PaneStepSpec&& pane, PaneSpec& spec, Pla
     return out;
 }
 
-void plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& spec, std::unique_ptr<KeyedOperator> op,
-                        StreamId in, std::int32_t output_segment, const Stream& stream, PlanContext& context) {
+std::vector<StepParameter> pane_parameters(const PaneSpec& spec, const ExpressionText& where,
+                                           const ExpressionText& zone) {
+    return {{"key", key_definition(spec.by)},
+            {"window", spec.window.definition()},
+            {"zone", zone.text},
+            {kLateness, format_duration(spec.lateness)},
+            {"where", where.text}};
+}
+
+std::string function_definition(const ExpressionText& text, const PlannedFunction& planned) {
+    return fmt::format("{} of {}", text.text, to_string(planned.argument_type));
+}
+
+KeyedNode& plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& spec,
+                              std::unique_ptr<KeyedOperator> op, StreamId in, std::int32_t output_segment,
+                              const Stream& stream, PlanContext& context) {
     KeyedNode node;
     node.step = step.name;
     node.in = in;
@@ -144,6 +158,7 @@ void plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& 
     drawn.keyed = true;
     drawn.exchange_key = fmt::format("{}", fmt::join(names, ", "));
     drawn.segment = stream.segment;
+    return context.segment(stream.segment).terminals.back();
 }
 
 }  // namespace takt

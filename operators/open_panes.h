@@ -153,8 +153,17 @@ void check_pane_input(const StepSpec& step, const std::string& what, const Strea
 /// Returns the stream that the keyed half reads.
 StreamId plan_pane_step(Stream& stream, PaneStepSpec&& pane, PaneSpec& spec, PlanContext& context);
 
-/// Adds the keyed half as a terminal of the stream's segment, and draws it.
-void plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& spec, std::unique_ptr<KeyedOperator> op,
-                        StreamId in, std::int32_t output_segment, const Stream& stream, PlanContext& context);
+/// Adds the keyed half as a terminal of the stream's segment, and draws it. The node stays where it is until the next
+/// terminal is added.
+KeyedNode& plan_pane_terminal(const StepSpec& step, const char* kind, const PaneSpec& spec,
+                              std::unique_ptr<KeyedOperator> op, StreamId in, std::int32_t output_segment,
+                              const Stream& stream, PlanContext& context);
+
+/// What decides which pane a row enters and how long that stays open, as StepIdentity has it.
+std::vector<StepParameter> pane_parameters(const PaneSpec& spec, const ExpressionText& where,
+                                           const ExpressionText& zone);
+
+/// "sum(quantity) of decimal(2)".
+std::string function_definition(const ExpressionText& text, const PlannedFunction& planned);
 
 }  // namespace takt

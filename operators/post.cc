@@ -8,11 +8,12 @@
 #include "operators/posting_identity.h"
 #include "operators/rules_step.h"
 #include "operators/value_book.h"
+#include "pipeline/base/mutant.h"
 
 namespace takt {
 namespace {
 
-struct Options {
+struct Options : StepUid {
     ExpressionText where;
     std::vector<std::string> by;
     ConfigNode window;
@@ -62,6 +63,7 @@ struct Options {
         table.optional("correlation", &Options::correlation,
                        "goes with the document; default the source's correlation");
         table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
+        StepUid::add_to(table);
         return table;
     }
 };
@@ -74,6 +76,7 @@ using Texts = std::array<std::string_view, kTexts>;
 
 struct PostSpec : PaneSpec {
     std::string pipeline;
+    std::string uid;  ///< begins the keys of its documents
     std::string config_hash;
     Slot texts[kTexts] = {kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot, kNoSlot};
 
@@ -164,8 +167,8 @@ class PostBase : public KeyedState {
             posting.lines.push_back({posting.debit, std::string(cost_center), Side::debit, posting.amount});
             posting.lines.push_back({posting.credit, std::string(cost_center), Side::credit, posting.amount});
         }
-        posting.key = posting_key(posting, key, posting.revision);
-        if (posting.revision > 1) posting.previous_key = posting_key(posting, key, posting.revision - 1);
+        posting.key = posting_key(posting, spec_.uid, key, posting.revision);
+        if (posting.revision > 1) posting.previous_key = posting_key(posting, spec_.uid, key, posting.revision - 1);
         posting.payload_hash = posting_payload_hash(posting);
     }
 
@@ -321,6 +324,13 @@ class PanePostState final : public PostBase {
         return panes_.load(in, restore_place) && in.at_end();
     }
 
+    std::uint64_t told() const override {
+        std::uint64_t told = 0;
+        panes_.for_each([&](const std::byte* block) {
+            if (reinterpret_cast<const Posted*>(block + spec_.posted_offset)->revision > 0) ++told;
+        });
+        return told;
+    }
     std::uint64_t entries() const override { return panes_.size(); }
     std::uint64_t size_bytes() const override { return panes_.size_bytes(); }
 
@@ -328,6 +338,7 @@ class PanePostState final : public PostBase {
     void fire(PaneTable::Pane& pane, LaneOutput& output) {
         const std::byte* block = pane.block();
         Posted& posted = *reinterpret_cast<Posted*>(pane.block() + spec_.posted_offset);
+        if (mutant("revision_restarts")) posted.revision = 0;
         const Int128 quantity =
             total(block, spec_.quantity_function, spec_.quantity_source_scale, spec_.quantity_digits);
         const Int128 amount = total(block, spec_.amount_function, spec_.amount_source_scale, spec_.amount_digits);
@@ -431,10 +442,9 @@ class PostOperator final : public KeyedOperator, public PaneFinder {
     std::string posting_key(const PaneOfRow& pane, std::uint32_t revision) const override {
         Posting posting;
         posting.pipeline = spec_.pipeline;
-        posting.type = spec_.name;
         posting.window_start = pane.window_start;
         posting.window_end = pane.window_end;
-        return takt::posting_key(posting, pane.key, revision);
+        return takt::posting_key(posting, spec_.uid, pane.key, revision);
     }
 
   private:
@@ -557,6 +567,7 @@ class PostPlanner {
         }
         const auto planned = plan_function(text, column, stream_, context_, pane_.arguments);
         if (!planned) return true;
+        numbers_.push_back({role, function_definition(text, *planned)});
         slot = planned->argument;
         if (!planned->result.is(TypeKind::decimal) && !planned->result.is(TypeKind::int64)) {
             context_.mistakes().add(text.node.place, "C170",
@@ -575,10 +586,31 @@ class PostPlanner {
         pane_.on_error = expression_outcome(step_, stream_, context_);
         spec_.pipeline = context_.pipeline();
         spec_.config_hash = context_.config_hash();
+        spec_.uid = options_.uid.empty() ? step_.name : options_.uid;
         if (!pane_.window.has_windows()) spec_.identity = identity_columns(context_.segment(stream_.segment));
         const StreamId out = plan_pane_step(stream_, std::move(pane_), spec_, context_);
         auto op = std::make_unique<PostOperator>(spec_);
-        plan_pane_terminal(step_, "posting", spec_, std::move(op), out, -1, stream_, context_);
+        KeyedNode& node = plan_pane_terminal(step_, "posting", spec_, std::move(op), out, -1, stream_, context_);
+        node.keeps_state = spec_.window.has_windows();
+        context_.identify(step_, options_, InputPart::columns_and_rows, parameters(), node);
+    }
+
+    /// A posting of single events keeps nothing, but its sums are kept in the audit.
+    std::vector<StepParameter> parameters() const {
+        std::vector<StepParameter> all;
+        if (spec_.window.has_windows()) {
+            all = pane_parameters(spec_, options_.where, options_.zone);
+            all.insert(all.end(), numbers_.begin(), numbers_.end());
+            all.push_back({"unit", options_.unit.text});
+            all.push_back({"currency", options_.currency.text});
+            // Both are in the documents' keys and contents: another one would begin other chains of revisions.
+            all.push_back({"type", step_.name});
+            all.push_back({"documents", spec_.uid});
+        }
+        all.push_back(
+            {kDigits, fmt::format("quantity {} of {}, amount {} of {}", spec_.quantity_digits,
+                                  spec_.quantity_source_scale, spec_.amount_digits, spec_.amount_source_scale)});
+        return all;
     }
 
     static std::vector<KeyColumn> identity_columns(const Segment& segment) {
@@ -602,6 +634,7 @@ class PostPlanner {
     Options options_;
     PaneStepSpec pane_;
     PostSpec spec_;
+    std::vector<StepParameter> numbers_;  ///< definitions
 };
 
 class PostType final : public OperatorType {

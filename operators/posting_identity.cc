@@ -23,10 +23,11 @@ void add(std::string& form, std::int64_t number) {
 
 }  // namespace
 
-std::string posting_key(const Posting& posting, std::string_view encoded_key, std::uint32_t revision) {
+std::string posting_key(const Posting& posting, std::string_view uid, std::string_view encoded_key,
+                        std::uint32_t revision) {
     std::string form;
     add(form, posting.pipeline);
-    add(form, posting.type);
+    add(form, uid);
     add(form, encoded_key);
     add(form, posting.window_start.value_or(0));
     add(form, posting.window_end.value_or(0));

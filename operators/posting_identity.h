@@ -9,7 +9,8 @@ namespace takt {
 
 /// The idempotency key: 32 lower-case hex digits of the 128-bit hash of (pipeline, type, encoded key, window,
 /// revision). Part of the contract with sinks.
-std::string posting_key(const Posting& posting, std::string_view encoded_key, std::uint32_t revision);
+std::string posting_key(const Posting& posting, std::string_view uid, std::string_view encoded_key,
+                        std::uint32_t revision);
 
 /// Hash of everything that has a financial effect: type, revision, dates, key fields, quantity, amount, unit, currency,
 /// lines.

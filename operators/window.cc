@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace takt {
 namespace {
 
@@ -90,6 +92,7 @@ bool read_shift(const ConfigNode& node, const std::string& what, const Stream& s
         return false;
     }
     spec.calendar_key = column->slot;
+    spec.calendar_column = of->scalar;
     return true;
 }
 
@@ -115,6 +118,19 @@ std::string WindowSpec::text() const {
             return "shift";
     }
     return {};
+}
+
+std::string WindowSpec::definition() const {
+    std::string all = text();
+    if (offset != 0) all += fmt::format(" from {}", format_duration(offset));
+    if (kind != Kind::shift) return all;
+    std::vector<std::string> shifts;
+    for (const ShiftCalendar::Entry& entry : calendar->entries) {
+        for (const Shift& shift : entry.shifts)
+            shifts.push_back(fmt::format("{}/{} {} {}", entry.key, shift.name, shift.start, shift.end));
+    }
+    std::sort(shifts.begin(), shifts.end());
+    return fmt::format("{} of {}: {}", all, calendar_column, fmt::join(shifts, ", "));
 }
 
 std::optional<WindowSpec> read_window(const ConfigNode* node, const std::string& what, const Stream& stream,

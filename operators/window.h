@@ -19,6 +19,7 @@ struct WindowSpec {
     Duration offset = 0;                            ///< tumbling, hopping: from 1970-01-01T00:00:00Z
     std::shared_ptr<const ShiftCalendar> calendar;  ///< shift; shared with the planner's table
     Slot calendar_key = kNoSlot;                    ///< shift: string column
+    std::string calendar_column;                    ///< its name
 
     bool has_windows() const { return kind != Kind::none; }
     bool needs_zone() const { return kind >= Kind::day; }
@@ -27,6 +28,8 @@ struct WindowSpec {
         return kind == Kind::hopping ? static_cast<std::uint32_t>(size / every) : 1;
     }
     std::string text() const;
+    /// All of it, with the shifts themselves: equal for windows that put every event into the same panes.
+    std::string definition() const;
 };
 
 /// Reads `window:` of an aggregate or posting: { tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day:

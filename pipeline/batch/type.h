@@ -29,9 +29,12 @@ struct EnumType {
     struct Value {
         std::string name;
         std::int64_t value;
+        bool operator==(const Value&) const = default;
     };
     std::string name;
     std::vector<Value> values;  ///< ascending by value
+
+    bool operator==(const EnumType&) const = default;
 
     /// The name of a value, empty when there is none.
     std::string_view name_of(std::int64_t value) const;
@@ -60,9 +63,11 @@ struct Type {
     }
     Type element_type() const { return Type{.kind = element, .scale = scale, .enumeration = enumeration}; }
     bool is(TypeKind other) const { return kind == other; }
+    /// Enumerations are the same when their names are: each source reads its schema by itself.
     bool operator==(const Type& other) const {
         return kind == other.kind && scale == other.scale && element == other.element &&
-               enumeration == other.enumeration;
+               (enumeration == other.enumeration ||
+                (enumeration != nullptr && other.enumeration != nullptr && *enumeration == *other.enumeration));
     }
 };
 

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/journal/crc32c.h"
 
 namespace takt {
@@ -91,10 +92,12 @@ Status write_durable_file(Disk& disk, const std::string& path, std::string_view 
         return disk_error("cannot create", temporary, error);
     if (const auto error = file->write_at(0, bytes)) return disk_error("cannot write", temporary, error);
     if (written) reach(*written);
-    if (const auto error = file->fdatasync()) return sync_error(temporary, error);
+    const bool forgets = mutant("text_not_synchronized");
+    if (const auto error = forgets ? std::error_code() : file->fdatasync()) return sync_error(temporary, error);
     file.reset();
     if (const auto error = disk.rename(temporary, path)) return disk_error("cannot rename to", path, error);
     if (named) reach(*named);
+    if (mutant("text_name_not_synchronized")) return {};
     if (const auto error = disk.sync_directory(folder_of(path))) return sync_error(folder_of(path), error);
     return {};
 }

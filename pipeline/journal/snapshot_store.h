@@ -44,6 +44,10 @@ class SnapshotStore {
     static Result<SnapshotStore> open(Disk& disk, const std::string& folder, const Options& options);
     static Result<SnapshotStore> open(Disk& disk, const std::string& folder) { return open(disk, folder, Options{}); }
 
+    /// The newest snapshot of a folder that another process may own, that is whole; nothing is changed. Nothing where
+    /// there is none. E700.
+    static Result<std::optional<Snapshot>> look(Disk& disk, const std::string& folder);
+
     /// The newest snapshot that is whole. E700: the folder cannot be read.
     Result<Found> load() const;
     /// Returns when the snapshot is durable and verified; then removes those beyond `kept`. E700, E701: it could not be
@@ -67,6 +71,9 @@ class SnapshotStore {
     Options options_;
     std::vector<std::uint64_t> epochs_;
 };
+
+/// Where the snapshots lie in a state directory.
+std::string snapshot_folder(const std::string& state_directory);
 
 /// The bytes of a state, and back; nothing where they are none.
 std::string encode_state(const EngineState& state);

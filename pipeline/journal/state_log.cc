@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
@@ -12,7 +13,7 @@ Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& 
                                                  const Options& options) {
     Result<StateDirectory> directory = StateDirectory::open(disk, path, StateIdentity{.pipeline = plan.pipeline});
     if (!directory) return directory.error();
-    Result<SnapshotStore> snapshots = SnapshotStore::open(disk, path + "/snapshots", options.snapshots);
+    Result<SnapshotStore> snapshots = SnapshotStore::open(disk, snapshot_folder(path), options.snapshots);
     if (!snapshots) return snapshots.error();
     FrameContext context = frame_context(plan, directory->incarnation(), options.engine_version, options.tzdb_version);
     Result<std::unique_ptr<Journal>> journal =
@@ -24,14 +25,16 @@ Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& 
         routes.push_back({sink.name, sink.all_postings ? std::vector<std::string>() : sink.postings});
     return std::unique_ptr<StateLog>(new StateLog(disk, std::move(directory).value(), std::move(journal).value(),
                                                   std::move(snapshots).value(), std::move(origin), std::move(context),
-                                                  std::move(routes)));
+                                                  std::move(routes), plan, options.drop_state));
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,
                               const std::string& config_hash, const std::vector<std::string>& sources) const {
     if (config_hash != origin_.config_hash) {
-        return Error{"C632", fmt::format("{} of {} was written under another config ({}, this one is {})", what,
-                                         directory_.path(), config_hash, origin_.config_hash)};
+        return Error{"C632", fmt::format("{} of {} was written under another config ({}, this one is {}): epochs are "
+                                         "made again only by the config that made them. Start once with that config "
+                                         "and stop it cleanly, then with this one",
+                                         what, directory_.path(), config_hash, origin_.config_hash)};
     }
     if (engine_version != origin_.engine_version) {
         return Error{"F722", fmt::format("{} of {} was written by takt {}, this is {}", what, directory_.path(),
@@ -56,13 +59,10 @@ Result<EpochLog::Past> StateLog::recover() {
     Past past;
     std::uint64_t state_epoch = 0;
     if (found->newest) {
-        const SnapshotStore::Origin& origin = found->newest->origin;
-        if (Status fits =
-                check_origin("the state", origin.engine_version, origin.config_hash, found->newest->state.sources);
-            !fits)
-            return fits.error();
-        state_epoch = found->newest->state.epoch;
-        past.state = std::move(found->newest->state);
+        Result<EngineState> state = take_over(std::move(*found->newest));
+        if (!state) return state.error();
+        state_epoch = state->epoch;
+        past.state = std::move(*state);
     }
     if (journal_->first_epoch() > state_epoch + 1 || journal_->last_epoch() < state_epoch) {
         return Error{"F721", fmt::format("the journal of {} holds epochs {} to {}, and no snapshot that can be used "
@@ -84,15 +84,86 @@ Result<EpochLog::Past> StateLog::recover() {
         if (!frame) return frame.error();
         if (!*frame) break;
         StoredFrame& stored = **frame;
-        if (Status fits = check_origin("the journal", stored.engine_version, stored.config_hash, stored.sources); !fits)
+        // What the state holds is not made again: another config may have made it.
+        const bool again = stored.frame.result.epoch > state_epoch;
+        if (Status fits =
+                check_origin("the journal", stored.engine_version, again ? stored.config_hash : origin_.config_hash,
+                             again ? stored.sources : context_.sources);
+            !fits)
             return fits.error();
         outbox->add(stored);
+        // An older config knew fewer outcomes; their codes are the same.
+        stored.frame.result.outcomes.resize(context_.outcomes.size());
+        stored.frame.result.pane_outcomes.resize(context_.outcomes.size());
         past.epochs.push_back(std::move(stored.frame.result));
         past.incarnations.push_back(stored.incarnation);
     }
     past.run = {directory_.name(), directory_.incarnation()};
     recall_sinks(*outbox, past);
     return past;
+}
+
+/// The newest snapshot's state; where the config has changed, what this one makes of it.
+Result<EngineState> StateLog::take_over(SnapshotStore::Snapshot&& kept) {
+    const std::string what = "the state";
+    if (Status fits = check_origin(what, kept.origin.engine_version, origin_.config_hash, context_.sources); !fits)
+        return fits.error();
+    EngineState& state = kept.state;
+    if (!outcomes_fit(state, plan_))
+        return Error{"E703",
+                     fmt::format("{} of {} has changed since it was looked at; start again", what, directory_.path())};
+    const std::vector<ConfigEdit> edits = compare_state(kept_by(state), plan_);
+    const bool same_config = kept.origin.config_hash == origin_.config_hash && edits.empty();
+    if (!same_config) {
+        if (journal_->last_epoch() == state.epoch) return change_config(std::move(state), edits);
+        if (Status fits = check_origin(what, kept.origin.engine_version, kept.origin.config_hash, state.sources); !fits)
+            return fits.error();
+        return Error{"C632", fmt::format("{} of {} was written with the same steps, but what comes into them is "
+                                         "another: start once with the config before and stop it cleanly, then with "
+                                         "this one ({})",
+                                         what, directory_.path(), text_of(edits.front()))};
+    }
+    for (const std::string& uid : drop_state_) {
+        log(LogLevel::warning, "the config has not changed, so nothing was dropped: take --drop-state out again",
+            {{"uid", uid}});
+    }
+    // A crash came between the first snapshot under this config and its frame.
+    if (state.carried_over && journal_->last_epoch() + 1 == state.epoch) {
+        if (Status appended = append(carrying_epoch(state, plan_), {}); !appended) return appended.error();
+    }
+    return std::move(state);
+}
+
+Result<EngineState> StateLog::change_config(EngineState&& before, const std::vector<ConfigEdit>& edits) {
+    std::string refused;
+    std::string blocked;
+    for (const ConfigEdit& edit : edits) {
+        if (!edit.refused_unless_dropped()) continue;
+        if (!edit.blocked.empty()) blocked += "\n  " + text_of(edit);
+        if (drop_state_.count(edit.uid) == 0) refused += "\n  " + text_of(edit);
+    }
+    if (!blocked.empty())
+        return Error{"C637", fmt::format("the config was changed so that state of {} can neither go on nor be "
+                                         "dropped:{}",
+                                         directory_.path(), blocked)};
+    if (!refused.empty()) {
+        return Error{"C636", fmt::format("the config was changed so that state of {} cannot go on; say --drop-state "
+                                         "UID for each that may go:{}",
+                                         directory_.path(), refused)};
+    }
+    for (const ConfigEdit& edit : edits) {
+        if (edit.refused_unless_dropped()) {
+            log(LogLevel::warning, "state was dropped",
+                {{"uid", edit.uid}, {"edit", edit.edit}, {"held", text_of_state(edit)}});
+        } else {
+            log(LogLevel::info, "the config was changed", {{"edit", text_of(edit)}});
+        }
+    }
+    EngineState carried = carry_over(std::move(before), plan_, edits);
+    // From the snapshot on the change is made, whatever happens; the frame follows from it.
+    if (Status written = snapshots_.write(carried, origin_); !written) return written.error();
+    if (Status appended = append(carrying_epoch(carried, plan_), {}); !appended) return appended.error();
+    return carried;
 }
 
 void StateLog::recall_sinks(const Outbox& outbox, Past& past) const {
@@ -138,7 +209,8 @@ Status StateLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
 
 Status StateLog::snapshot(const EngineState& state, std::uint64_t delivered) {
     if (Status written = snapshots_.write(state, origin_); !written) return written;
-    return remove_before(std::min(delivered, snapshots_.oldest()) + 1);
+    return remove_before(mutant("journal_dropped_before_delivery") ? snapshots_.oldest()
+                                                                   : std::min(delivered, snapshots_.oldest()) + 1);
 }
 
 /// Removes what it can of the journal. What sinks have said of it goes to OUTBOX first.

@@ -388,6 +388,36 @@ std::vector<Imbalance> find_gaps(const AuditTotals& before, const EpochResult& e
     return found;
 }
 
+void save_values(std::span<const ValueSum> values, ByteWriter& out) {
+    out.put<std::uint64_t>(values.size());
+    for (const ValueSum& value : values) {
+        out.put_text(value.step);
+        out.put_text(value.measure);
+        out.put_text(value.unit);
+        out.put(value.scale);
+        out.put<std::uint8_t>(value.posts ? 1 : 0);
+        out.put<std::uint8_t>(value.adds_up ? 1 : 0);
+        out.put(value.contributed);
+        out.put(value.settled);
+        out.put(value.rounding);
+    }
+}
+
+void load_values(std::vector<ValueSum>& values, ByteReader& in) {
+    values.resize(in.get_count(3 * sizeof(Int128)));
+    for (ValueSum& value : values) {
+        value.step = in.get_text();
+        value.measure = in.get_text();
+        value.unit = in.get_text();
+        value.scale = in.get<std::int32_t>();
+        value.posts = in.get<std::uint8_t>() != 0;
+        value.adds_up = in.get<std::uint8_t>() != 0;
+        value.contributed = in.get<Int128>();
+        value.settled = in.get<Int128>();
+        value.rounding = in.get<Int128>();
+    }
+}
+
 void save_totals(const AuditTotals& totals, ByteWriter& out) {
     const auto put_events = [&](const EventSum& sum) {
         out.put(sum.count);
@@ -402,18 +432,7 @@ void save_totals(const AuditTotals& totals, ByteWriter& out) {
         out.put(source.received);
         for (const std::uint64_t holes : source.holes) out.put(holes);
     }
-    out.put<std::uint64_t>(totals.values.size());
-    for (const ValueSum& value : totals.values) {
-        out.put_text(value.step);
-        out.put_text(value.measure);
-        out.put_text(value.unit);
-        out.put(value.scale);
-        out.put<std::uint8_t>(value.posts ? 1 : 0);
-        out.put<std::uint8_t>(value.adds_up ? 1 : 0);
-        out.put(value.contributed);
-        out.put(value.settled);
-        out.put(value.rounding);
-    }
+    save_values(totals.values, out);
     out.put<std::uint64_t>(totals.postings.size());
     for (const PostingSum& sum : totals.postings) {
         out.put_text(sum.type);
@@ -445,18 +464,7 @@ bool load_totals(AuditTotals& totals, ByteReader& in) {
         source.received = in.get<std::uint64_t>();
         for (std::uint64_t& holes : source.holes) holes = in.get<std::uint64_t>();
     }
-    totals.values.resize(in.get_count(3 * sizeof(Int128)));
-    for (ValueSum& value : totals.values) {
-        value.step = in.get_text();
-        value.measure = in.get_text();
-        value.unit = in.get_text();
-        value.scale = in.get<std::int32_t>();
-        value.posts = in.get<std::uint8_t>() != 0;
-        value.adds_up = in.get<std::uint8_t>() != 0;
-        value.contributed = in.get<Int128>();
-        value.settled = in.get<Int128>();
-        value.rounding = in.get<Int128>();
-    }
+    load_values(totals.values, in);
     totals.postings.resize(in.get_count(4 * sizeof(Int128)));
     for (PostingSum& sum : totals.postings) {
         sum.type = in.get_text();

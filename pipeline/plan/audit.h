@@ -191,5 +191,7 @@ std::string revision_mistake(const Posting& posting);
 /// For snapshots: see ByteWriter.
 void save_totals(const AuditTotals& totals, ByteWriter& out);
 bool load_totals(AuditTotals& totals, ByteReader& in);
+void save_values(std::span<const ValueSum> values, ByteWriter& out);
+void load_values(std::vector<ValueSum>& values, ByteReader& in);
 
 }  // namespace takt

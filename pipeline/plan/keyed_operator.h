@@ -83,6 +83,8 @@ class KeyedState {
     /// Appends, for each number of its panes, what they hold and have not told: in `contributed`, between two epochs.
     /// Looks at each pane.
     virtual void add_open(std::vector<ValueSum>& open) const { (void)open; }
+    /// Of how many of its panes something was posted or sent on. Looks at each pane.
+    virtual std::uint64_t told() const { return 0; }
 
     virtual std::uint64_t entries() const = 0;     ///< ids, panes
     virtual std::uint64_t size_bytes() const = 0;  ///< memory
@@ -95,6 +97,33 @@ class KeyedOperator {
     virtual std::unique_ptr<KeyedState> make_state() const = 0;
 };
 
+/// One of the things that decide what a keyed step keeps, as text: "window" is "tumbling 1h".
+struct StepParameter {
+    std::string name;
+    std::string value;
+
+    bool operator==(const StepParameter&) const = default;
+};
+
+/// The parameter that names the uids of the aggregates whose panes a step reads.
+constexpr const char* kPanesOf = "panes_of";
+/// How long the windows of a step wait for late events, as format_duration writes it.
+constexpr const char* kLateness = "lateness";
+/// The parameter of a posting: digits of its numbers, which those of one name must keep.
+constexpr const char* kDigits = "digits";
+
+/// Whose state is whose: what a config says of a keyed step, and what a snapshot remembers of it.
+struct StepIdentity {
+    std::string step;
+    std::string kind;  ///< "dedup", "aggregate", "post"
+    std::string uid;   ///< of its state, unlike that of every other step
+    std::vector<StepParameter>
+        parameters;           ///< in an order of the kind's own; with other ones the state means something else
+    bool keeps_state = true;  ///< false: a posting of single events
+
+    bool operator==(const StepIdentity&) const = default;
+};
+
 /// A keyed step in its place.
 struct KeyedNode {
     std::string step;
@@ -102,6 +131,13 @@ struct KeyedNode {
     StreamId in = -1;
     Slot key_hash = kNoSlot;           ///< uint64 column: who owns the row (lane_of)
     std::int32_t output_segment = -1;  ///< where its PaneRows go; -1: it makes postings, or nothing
+    std::string kind = {};
+    std::string uid = {};                        ///< empty: the step's name
+    std::string uid_was = {};                    ///< takes over the state of this one; empty: of none
+    std::vector<StepParameter> parameters = {};  ///< see StepIdentity
+    bool keeps_state = true;
+
+    StepIdentity identity() const { return {step, kind, uid.empty() ? step : uid, parameters, keeps_state}; }
 };
 
 }  // namespace takt

@@ -29,12 +29,8 @@ OutcomeTable::OutcomeTable() {
 }
 
 OutcomeCode OutcomeTable::add(Outcome outcome) {
-    for (std::size_t code = 1; code < outcomes_.size(); ++code) {
-        const Outcome& known = outcomes_[code];
-        if (known.kind == outcome.kind && known.rule == outcome.rule && known.owner == outcome.owner &&
-            known.step == outcome.step && known.after_dedup == outcome.after_dedup) {
-            return static_cast<OutcomeCode>(code);
-        }
+    for (std::size_t code = 0; code < outcomes_.size(); ++code) {
+        if (outcomes_[code] == outcome) return static_cast<OutcomeCode>(code);
     }
     CHECK(outcomes_.size() < 0xffff);
     outcomes_.push_back(std::move(outcome));

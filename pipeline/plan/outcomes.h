@@ -19,6 +19,8 @@ struct Outcome {
     std::string owner;         ///< dead letters: who must act
     std::string step;          ///< the step that decides so
     bool after_dedup = false;  ///< judged beforehand, holds only when the deduplication finds the row fresh
+
+    bool operator==(const Outcome&) const = default;
 };
 
 constexpr OutcomeCode kAccepted = 2;
@@ -33,6 +35,7 @@ class OutcomeTable {
     /// The code of this outcome; an equal one is shared.
     OutcomeCode add(Outcome outcome);
     const Outcome& at(OutcomeCode code) const { return outcomes_[code]; }
+    const std::vector<Outcome>& all() const { return outcomes_; }
     std::size_t size() const { return outcomes_.size(); }
 
   private:

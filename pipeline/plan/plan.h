@@ -117,4 +117,8 @@ struct Plan {
     std::uint64_t epoch_bytes = 64u << 20;
 };
 
+/// Its keyed steps in the fixed order of EngineState::steps: those of the segments that sources feed, then those of
+/// panes; in each the deduplication first.
+std::vector<const KeyedNode*> keyed_nodes(const Plan& plan);
+
 }  // namespace takt

@@ -203,6 +203,7 @@ class Pass final : public PlanContext {
 
     void run() {
         plan_ = std::make_unique<Plan>();
+        for (const Outcome& outcome : overrides_.outcomes) plan_->outcomes.add(outcome);
         if (!config_.is_mapping()) {
             mistakes_.add(config_.place, "C101",
                           "a config is a mapping with 'pipeline', 'sources', 'steps', 'postings' and 'sinks'");
@@ -216,6 +217,7 @@ class Pass final : public PlanContext {
         read_steps();
         read_postings();
         read_sinks();
+        check_uids();
         check_reachable();
         finish_segments();
     }
@@ -322,6 +324,27 @@ class Pass final : public PlanContext {
 
     std::uint32_t next_output() override { return outputs_++; }
 
+    void identify(const StepSpec& step, const StepUid& uid, InputPart input, std::vector<StepParameter> parameters,
+                  KeyedNode& node) override {
+        node.kind = step.operator_name;
+        node.uid = uid.uid.empty() ? step.name : uid.uid;
+        node.uid_was = uid.uid_was;
+        const auto place = [&](const char* option) {
+            const ConfigNode* written = step.node->find(option);
+            return written != nullptr ? written->place : step.place;
+        };
+        claims_.push_back({step.name, node.uid, place("uid"), uid.uid_was, place("uid_was")});
+        Upstream upstream;
+        for (const std::string& from : step.from) look_upstream(from, upstream);
+        const auto add = [&](const char* name, const std::vector<std::string>& values) {
+            if (!values.empty()) parameters.push_back({name, fmt::format("{}", fmt::join(values, ", "))});
+        };
+        add("columns", upstream.columns);
+        if (input == InputPart::columns_and_rows) add("rows", upstream.rows);
+        add(kPanesOf, upstream.panes_of);
+        node.parameters = std::move(parameters);
+    }
+
     GraphNode& draw(const StepSpec& step, std::string kind, std::string detail) override {
         graph_.push_back({step.name, std::move(kind), std::move(detail), step.from, false, "", 0});
         return graph_.back();
@@ -332,6 +355,14 @@ class Pass final : public PlanContext {
         Stream stream;
         Place place;
         bool used = false;
+    };
+    /// Whose state a keyed step has.
+    struct Claim {
+        std::string step;
+        std::string uid;
+        Place place;
+        std::string uid_was;
+        Place place_was;
     };
 
     std::vector<std::string> names_in(std::string_view section) const {
@@ -594,6 +625,7 @@ class Pass final : public PlanContext {
         step.node = &item;
         step.place = head->value.place;
         const bool readable = read_inputs(item, last_step_, step.name, step.from);
+        steps_.emplace(step.name, step);
         last_step_ = step.name;
         if (readable) type->plan(step, *this);
         if (!is_published(step.name)) broken_.insert(step.name);
@@ -776,6 +808,77 @@ class Pass final : public PlanContext {
         plan_->sinks.push_back(std::move(sink));
     }
 
+    /// What steps and sources bring to a keyed step, each once.
+    struct Upstream {
+        std::vector<std::string> columns;
+        std::vector<std::string> rows;
+        std::vector<std::string> panes_of;
+        std::set<std::string> seen;
+    };
+
+    void look_upstream(const std::string& stream, Upstream& upstream) const {
+        if (!upstream.seen.insert(stream).second) return;
+        const std::size_t dot = steps_.count(stream) != 0 ? std::string::npos : stream.find('.');
+        const auto found = steps_.find(stream.substr(0, dot));
+        if (found == steps_.end()) return look_at_sources(stream, upstream);
+        const StepSpec& step = found->second;
+        if (step.operator_name == "aggregate") {
+            const auto claim =
+                std::find_if(claims_.begin(), claims_.end(), [&](const Claim& one) { return one.step == step.name; });
+            upstream.panes_of.push_back(claim != claims_.end() ? claim->uid : step.name);
+            return;
+        }
+        for (const std::string& from : step.from) look_upstream(from, upstream);
+        if (step.operator_name == "dedup" || step.operator_name == "union") return;
+        const bool makes_columns = step.operator_name == "project" || step.operator_name == "lookup";
+        std::string text;
+        for (const ConfigNode::Entry& entry : step.node->entries) {
+            if (entry.key == step.operator_name || entry.key == "from" || entry.key == "owner") continue;
+            text += fmt::format("{}:{}=", entry.key.size(), entry.key);
+            add_canonical(entry.value, text);
+        }
+        if (dot != std::string::npos) text += stream.substr(dot);
+        (makes_columns ? upstream.columns : upstream.rows)
+            .push_back(fmt::format("{} {}", step.operator_name, to_hex(hash128(text)).substr(0, 16)));
+    }
+
+    /// A source's name, or "sources" for all of them. What they call the event's time decides which pane it enters.
+    void look_at_sources(const std::string& stream, Upstream& upstream) const {
+        for (const std::string& name : source_names_) {
+            if (stream != name && stream != "sources") continue;
+            const ConfigNode* time = config_.find("sources")->find(name)->find("time");
+            const ConfigNode* event = time != nullptr && time->is_mapping() ? time->find("event") : nullptr;
+            const std::string text = fmt::format("time {}", event != nullptr ? event->scalar : "of ingest");
+            if (std::find(upstream.columns.begin(), upstream.columns.end(), text) == upstream.columns.end())
+                upstream.columns.push_back(text);
+        }
+    }
+
+    /// A state has one owner, before and now.
+    void check_uids() {
+        for (std::size_t i = 0; i < claims_.size(); ++i) {
+            const Claim& claim = claims_[i];
+            for (std::size_t j = 0; j < claims_.size(); ++j) {
+                const Claim& other = claims_[j];
+                if (j < i && other.uid == claim.uid) {
+                    mistakes_.add(claim.place, "C197",
+                                  fmt::format("'{}' and '{}' both have the uid '{}': each state needs its own",
+                                              other.step, claim.step, claim.uid));
+                }
+                if (claim.uid_was.empty()) continue;
+                if (other.uid == claim.uid_was) {
+                    mistakes_.add(claim.place_was, "C198",
+                                  fmt::format("'uid_was' of '{}' is '{}', and '{}' still has that uid", claim.step,
+                                              claim.uid_was, other.step));
+                } else if (j < i && other.uid_was == claim.uid_was) {
+                    mistakes_.add(claim.place_was, "C198",
+                                  fmt::format("'{}' and '{}' both would take over the state of '{}'", other.step,
+                                              claim.step, claim.uid_was));
+                }
+            }
+        }
+    }
+
     void check_reachable() {
         if (!mistakes_.empty()) return;
         for (const std::string& name : order_) {
@@ -822,6 +925,8 @@ class Pass final : public PlanContext {
     Calendars calendars_;
     std::string last_step_;
     std::set<std::string> broken_;  ///< steps with mistakes and without an output
+    std::map<std::string, StepSpec> steps_;
+    std::vector<Claim> claims_;  ///< of the keyed steps, in their order
 };
 
 }  // namespace

@@ -26,6 +26,21 @@ struct StepSpec {
     std::vector<std::string> from;     ///< streams, all known
 };
 
+/// Options of every step that keeps state.
+struct StepUid {
+    std::string uid;      ///< empty: the step's name
+    std::string uid_was;  ///< empty: it takes over nobody's state
+
+    /// Adds both to the table of options that have them by these names.
+    template <typename Options>
+    static void add_to(OptionTable<Options>& table) {
+        std::string Options::*const uid_option = &StepUid::uid;
+        std::string Options::*const uid_was_option = &StepUid::uid_was;
+        table.optional("uid", uid_option, "name of its state in a state directory; default the step's name");
+        table.optional("uid_was", uid_was_option, "uid that the state had in the config before: takes it over");
+    }
+};
+
 /// A stream that steps can read: which rows, and which names they have.
 struct Stream {
     std::size_t segment = 0;
@@ -55,6 +70,13 @@ struct GraphNode {
     bool keyed = false;  ///< an exchange stands before it
     std::string exchange_key;
     std::size_t segment = 0;
+};
+
+/// What of a keyed step's input decides what the step keeps, by the steps before it down to the sources or the panes
+/// that it reads.
+enum class InputPart : std::uint8_t {
+    columns,           ///< what columns mean
+    columns_and_rows,  ///< and which rows there are
 };
 
 /// What a step's type works with while it is planned.
@@ -100,6 +122,11 @@ class PlanContext {
     /// Numbers keyed steps in the order of the config: the order of their outputs within one instant.
     virtual std::uint32_t next_output() = 0;
 
+    /// Takes `uid` and `uid_was` of a keyed step into its node, with the parameters of its state: `parameters`, then
+    /// those that follow from its input. To be called once for each keyed step, with what its options table has read.
+    virtual void identify(const StepSpec& step, const StepUid& uid, InputPart input,
+                          std::vector<StepParameter> parameters, KeyedNode& node) = 0;
+
     virtual GraphNode& draw(const StepSpec& step, std::string kind, std::string detail) = 0;
 };
 
@@ -111,8 +138,10 @@ struct PlannedPipeline {
 };
 
 struct PlanOverrides {
+    /// What the plan's table of outcomes begins with, by code: EngineState::outcomes of the state it goes on with.
+    std::vector<Outcome> outcomes = {};
     /// For `takt test`: tables by name, as CSV text in place of the file.
-    std::map<std::string, std::string> tables;
+    std::map<std::string, std::string> tables = {};
     /// Sources and sinks need not be reachable or complete: `check`, `test` and `graph` never make them.
 };
 

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/runtime/accounting.h"
 #include "pipeline/runtime/actor_inbox.h"
 #include "pipeline/runtime/chunk.h"
@@ -299,16 +300,19 @@ EngineState Core::Impl::save() const {
     saved.epoch = epoch_ - 1;
     for (const SourcePlan& source : plan_.sources) saved.sources.push_back(source.name);
     saved.cuts = cuts_;
+    saved.outcomes = plan_.outcomes.all();
     saved.total_outcomes = total_outcomes_;
     saved.audit = result_.audit;
-    ByteWriter watermarks(saved.watermarks);
-    watermarks_.save(watermarks);
+    saved.watermark = watermarks_.now();
+    for (const SourcePlan& source : plan_.sources) saved.source_times.push_back(watermarks_.save(source.index));
     for (const Keyed& keyed : keyed_) {
         EngineState::Step& step = saved.steps.emplace_back();
-        step.step = keyed.node->step;
+        step.identity = keyed.node->identity();
         for (std::uint32_t index = 0; index < options_.lanes; ++index) {
             StateGroups groups;
-            state_of(*lanes_[index], keyed).save(groups);
+            const KeyedState& state = state_of(*lanes_[index], keyed);
+            state.save(groups);
+            describe(state, step);
             for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
                 if (lane_of_group(group, options_.lanes) == index) step.groups[group] = std::move(groups[group]);
             }
@@ -336,21 +340,22 @@ Status Core::Impl::load(const EngineState& state) {
     if (state.total_outcomes.size() != total_outcomes_.size() || state.audit.outcomes.size() != total_outcomes_.size())
         return foreign("events end otherwise here");
     if (state.audit.sources.size() != plan_.sources.size()) return foreign("it has other sources");
-    ByteReader watermarks(state.watermarks);
-    if (!watermarks_.load(watermarks) || !watermarks.at_end()) return foreign("it has other sources");
+    if (!watermarks_.load(state.watermark, state.source_times)) return foreign("it has other sources");
     if (state.steps.size() != keyed_.size() + panes_.steps()) return foreign("it has other steps");
     for (std::size_t i = 0; i < keyed_.size(); ++i) {
         const EngineState::Step& step = state.steps[i];
-        if (step.step != keyed_[i].node->step) return foreign(fmt::format("'{}' is no step here", step.step));
+        const std::string& name = step.identity.step;
+        if (name != keyed_[i].node->step) return foreign(fmt::format("'{}' is no step here", name));
         for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
-            Lane& lane = *lanes_[lane_of_group(group, options_.lanes)];
+            const std::uint32_t owner = mutant("rescale_moves_no_state") ? 0 : lane_of_group(group, options_.lanes);
+            Lane& lane = *lanes_[owner];
             if (!step.groups[group].empty() && !state_of(lane, keyed_[i]).load(step.groups[group]))
-                return foreign(fmt::format("step '{}' kept something else", step.step));
+                return foreign(fmt::format("step '{}' kept something else", name));
         }
     }
     if (!panes_.load(std::span(state.steps).subspan(keyed_.size())))
         return foreign("a step over panes kept something else");
-    epoch_ = state.epoch + 1;
+    epoch_ = state.epoch + (mutant("epochs_restart") ? 2 : 1);
     cuts_ = state.cuts;
     total_outcomes_ = state.total_outcomes;
     result_.audit = state.audit;

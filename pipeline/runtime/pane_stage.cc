@@ -93,15 +93,16 @@ std::size_t PaneStage::steps() const {
 void PaneStage::save(std::vector<EngineState::Step>& steps) const {
     for (const auto& [node, state] : keyed()) {
         EngineState::Step& step = steps.emplace_back();
-        step.step = node->step;
+        step.identity = node->identity();
         state->save(step.groups);
+        describe(*state, step);
     }
 }
 
 bool PaneStage::load(std::span<const EngineState::Step> steps) {
     const auto own = keyed();
     for (std::size_t i = 0; i < own.size(); ++i) {
-        if (steps[i].step != own[i].first->step) return false;
+        if (steps[i].identity.step != own[i].first->step) return false;
         for (const std::string& group : steps[i].groups) {
             if (!group.empty() && !own[i].second->load(group)) return false;
         }

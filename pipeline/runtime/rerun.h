@@ -35,9 +35,9 @@ class Rerun {
         /// Events that were refused because of when they came, and how; they take no part.
         std::map<EventPlace, OutcomeCode> refused = {};
     };
-    /// Sees each batch of a source when its rows have been judged, and in `finish` each of panes' rows; segments of panes
-    /// come after those that make them. Those of Part::rows_of[1 + i] that are undecided are what terminal i takes;
-    /// those of rows_of[0] that are undecided were remembered by the deduplication.
+    /// Sees each batch of a source when its rows have been judged, and in `finish` each of panes' rows; segments of
+    /// panes come after those that make them. Those of Part::rows_of[1 + i] that are undecided are what terminal i
+    /// takes; those of rows_of[0] that are undecided were remembered by the deduplication.
     using Watch = PaneStage::Watch;
 
     /// The plan must outlive this object.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "pipeline/base/mutant.h"
+
 namespace takt {
 
 Watermarks::Watermarks(const std::vector<SourcePlan>& sources) {
@@ -41,30 +43,33 @@ Timestamp Watermarks::advance(const CutOptions& cut) {
             combined = std::min(combined.value_or(kEndOfTime), watermark_of(sources_[i]));
         }
     }
-    if (combined) now_ = std::max(now_, *combined);
+    if (combined) now_ = mutant("watermark_goes_back") ? *combined : std::max(now_, *combined);
     return now_;
 }
 
-void Watermarks::save(ByteWriter& out) const {
-    out.put(now_);
-    out.put<std::uint64_t>(sources_.size());
-    for (const SourceTime& source : sources_) {
-        out.put(source.highest);
-        out.put(source.ingest_time);
-        out.put<std::uint8_t>(source.ended ? 1 : 0);
-        out.put<std::uint64_t>(source.partitions.size());
-        for (const auto& [name, partition] : source.partitions) {
-            out.put_text(name);
-            out.put(partition.highest);
-            out.put(partition.ingest_time);
-        }
+std::string Watermarks::save(std::uint32_t index) const {
+    const SourceTime& source = sources_[index];
+    std::string bytes;
+    ByteWriter out(bytes);
+    out.put(source.highest);
+    out.put(source.ingest_time);
+    out.put<std::uint8_t>(source.ended ? 1 : 0);
+    out.put<std::uint64_t>(source.partitions.size());
+    for (const auto& [name, partition] : source.partitions) {
+        out.put_text(name);
+        out.put(partition.highest);
+        out.put(partition.ingest_time);
     }
+    return bytes;
 }
 
-bool Watermarks::load(ByteReader& in) {
-    now_ = in.get<Timestamp>();
-    if (in.get<std::uint64_t>() != sources_.size()) return false;
-    for (SourceTime& source : sources_) {
+bool Watermarks::load(Timestamp now, std::span<const std::string> sources) {
+    if (sources.size() != sources_.size()) return false;
+    now_ = mutant("snapshot_without_watermark") ? kBeginningOfTime : now;
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+        if (sources[i].empty()) continue;
+        SourceTime& source = sources_[i];
+        ByteReader in(sources[i]);
         source.highest = in.get<Timestamp>();
         source.ingest_time = in.get<Timestamp>();
         source.ended = in.get<std::uint8_t>() != 0;
@@ -75,8 +80,9 @@ bool Watermarks::load(ByteReader& in) {
             partition.highest = in.get<Timestamp>();
             partition.ingest_time = in.get<Timestamp>();
         }
+        if (!in.ok() || !in.at_end()) return false;
     }
-    return in.ok();
+    return true;
 }
 
 }  // namespace takt

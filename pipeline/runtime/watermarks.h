@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,10 @@ class Watermarks {
     /// The epoch's end; returns the watermark of the next one.
     Timestamp advance(const CutOptions& cut);
     Timestamp now() const { return now_; }
-    /// Everything that `advance` depends on; see KeyedState::save. False: the bytes are not of these sources.
-    void save(ByteWriter& out) const;
-    bool load(ByteReader& in);
+    /// What one source has said; see KeyedState::save. With `now` that is everything that `advance` depends on.
+    std::string save(std::uint32_t source) const;
+    /// Goes on after that: `sources` by index, empty texts for those that have said nothing. False: the bytes are none.
+    bool load(Timestamp now, std::span<const std::string> sources);
     /// kBeginningOfTime when it has said nothing.
     Timestamp highest(std::uint32_t source) const { return sources_[source].highest; }
 

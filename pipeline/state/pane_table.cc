@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/base/check.h"
+#include "pipeline/base/mutant.h"
 
 namespace takt {
 
@@ -119,6 +120,7 @@ PaneTable::Pane* PaneTable::restore(const Want& want, bool fired) {
     const std::uint64_t before = size_;
     Pane& pane = upsert(want);
     if (size_ == before) return nullptr;
+    if (!fired && mutant("lost_timer")) due_.erase(pane.end_);
     if (fired) {
         pane.fired_ = true;
         std::vector<std::uint32_t>& due = due_[pane.end_];

@@ -16,7 +16,7 @@ CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 TAKT = ""
 
 # Of configs/rejected: what the form alone gives away. The others are wrong in what they mean: names, types, dependencies.
-WRONG_IN_FORM = {"duration_without_unit", "unknown_connectors", "unknown_operator", "unknown_option"}
+WRONG_IN_FORM = {"dead_letter_limits", "duration_without_unit", "unknown_connectors", "unknown_operator", "unknown_option"}
 
 PIPELINE = {
     "pipeline": "small",

@@ -12,3 +12,6 @@ add_test(NAME cli/trace COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR
 set_tests_properties(cli/trace PROPERTIES TIMEOUT 300)
 add_test(NAME cli/dlq COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/dlq_test.py $<TARGET_FILE:takt>)
 set_tests_properties(cli/dlq PROPERTIES TIMEOUT 300)
+add_test(NAME cli/config_change
+         COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/config_change_test.py $<TARGET_FILE:takt>)
+set_tests_properties(cli/config_change PROPERTIES TIMEOUT 300)

@@ -107,6 +107,16 @@ class Verbs(unittest.TestCase):
             self.assertIn(word, done.stdout)
         self.assertRegex(takt("--version").stdout, r"^takt \d+\.\d+\.\d+\n$")
 
+    def test_two_sources_that_read_one_schema_can_be_joined(self):
+        text = pathlib.Path(self.config).read_text(encoding="utf-8")
+        floor = text[text.index("  floor:"):text.index("tables:")]
+        text = text.replace(floor, floor + floor.replace("floor:", "yard:"))
+        text = text.replace("steps:\n", "steps:\n  - union: both\n    from: [floor, yard]\n")
+        done = takt("run", self.write("two.yaml", text.replace("stdout: {}", "discard: {}")), "--progress", "plain")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"accepted +1\b")
+        self.assertRegex(done.stderr, r"duplicate +3\b")
+
     def test_wrong_arguments_are_mistakes(self):
         for arguments in ([], ["rum"], ["run"], ["run", "--lanes", "x", self.config], ["list", "nothing"],
                           ["run", "--for", "60", self.config], ["run", "--listen", "nowhere", self.config]):

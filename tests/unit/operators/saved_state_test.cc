@@ -106,9 +106,9 @@ std::vector<std::string> texts_after(const OperatorHarness& harness, std::uint64
 }
 
 std::string bytes_of(const EngineState& state) {
-    std::string bytes = fmt::format("{} {}", state.epoch, state.watermarks);
+    std::string bytes = fmt::format("{} {} {}", state.epoch, state.watermark, fmt::join(state.source_times, ""));
     for (const EngineState::Step& step : state.steps) {
-        bytes += step.step;
+        bytes += step.identity.step;
         for (const std::string& group : step.groups) bytes += fmt::format("{}:{}", group.size(), group);
     }
     return bytes;
@@ -153,13 +153,13 @@ TEST(SavedState, OfAnotherPipelineOrDamagedIsRefused) {
             if (bytes.size() <= sizeof(std::uint64_t)) continue;  // only a count of 0
             EngineState cut_short = good;
             cut_short.steps[step].groups[group].resize(bytes.size() - 1);
-            EXPECT_FALSE(OperatorHarness(kPipeline).load(cut_short).ok()) << good.steps[step].step;
+            EXPECT_FALSE(OperatorHarness(kPipeline).load(cut_short).ok()) << good.steps[step].identity.step;
             EngineState too_long = good;
             too_long.steps[step].groups[group] += '\0';
-            EXPECT_FALSE(OperatorHarness(kPipeline).load(too_long).ok()) << good.steps[step].step;
+            EXPECT_FALSE(OperatorHarness(kPipeline).load(too_long).ok()) << good.steps[step].identity.step;
             EngineState many = good;
             many.steps[step].groups[group][6] = '\x7f';  // of the count
-            EXPECT_FALSE(OperatorHarness(kPipeline).load(many).ok()) << good.steps[step].step;
+            EXPECT_FALSE(OperatorHarness(kPipeline).load(many).ok()) << good.steps[step].identity.step;
             break;
         }
     }

@@ -23,11 +23,16 @@ EngineState state_of(std::uint64_t epoch) {
                    .anchor_sequence = 9,
                    .anchor = "j1 1 2 3"}};
     state.total_outcomes = {epoch, 2, 3};
-    state.watermarks = "marks";
+    state.outcomes = {{}, {OutcomeKind::dead_letter, "LIMIT", "plant_it", "once", true}};
+    state.watermark = 4;
+    state.source_times = {"marks"};
     state.steps.resize(2);
-    state.steps[0].step = "once";
+    state.steps[0].identity = {"once", "dedup", "ids", {{"key", "event_id string"}, {"horizon", "48h"}}, true};
+    state.steps[0].entries = 7;
     state.steps[0].groups[7] = std::string(3000, static_cast<char>('a' + epoch % 26));
-    state.steps[1].step = "sums";
+    state.steps[1].identity.step = "sums";
+    state.steps[1].told = 2;
+    state.steps[1].open = {{"sums", "quantity", "pcs", 3, true, true, 1500, 0, 0}};
     state.steps[1].groups[127] = "x";
     return state;
 }

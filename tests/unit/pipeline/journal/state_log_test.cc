@@ -11,6 +11,7 @@
 namespace takt {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 Plan plan_of(const std::vector<std::string>& sources, const std::string& config_hash = "c0ffee") {
@@ -37,6 +38,7 @@ EngineState state_of(const Plan& plan, std::uint64_t epoch) {
     for (const SourcePlan& source : plan.sources) state.sources.push_back(source.name);
     state.cuts = epoch_of(plan, epoch).cuts;
     state.total_outcomes.resize(plan.outcomes.size());
+    state.outcomes = plan.outcomes.all();
     return state;
 }
 
@@ -74,35 +76,135 @@ TEST(StateLog, GivesBackTheStateAndEveryEpoch) {
 }
 
 TEST(StateLog, CutsThatAreOfOtherSourcesAreRefused) {
-    for (const bool with_snapshot : {false, true}) {
-        SimulatedDisk disk(1);
-        write_two(disk, plan_of({"floor", "lab"}), with_snapshot);
-        for (const auto& sources : std::vector<std::vector<std::string>>{
-                 {"lab", "floor"}, {"floor", "laboratory"}, {"floor"}, {"floor", "lab", "store"}}) {
-            const auto past = open(disk, plan_of(sources))->recover();
-            ASSERT_FALSE(past.ok());
-            EXPECT_EQ(past.error().code, "C632");
-            EXPECT_THAT(past.error().message, HasSubstr(with_snapshot ? "the state of" : "the journal of"));
-            EXPECT_THAT(past.error().message, HasSubstr(fmt::format("the sources floor, lab, and this config has {}:",
-                                                                    fmt::join(sources, ", "))));
-        }
-        EXPECT_TRUE(open(disk, plan_of({"floor", "lab"}))->recover().ok());
+    SimulatedDisk disk(1);
+    write_two(disk, plan_of({"floor", "lab"}), false);
+    for (const auto& sources : std::vector<std::vector<std::string>>{
+             {"lab", "floor"}, {"floor", "laboratory"}, {"floor"}, {"floor", "lab", "store"}}) {
+        const Plan plan = plan_of(sources);
+        const auto past = open(disk, plan)->recover();
+        ASSERT_FALSE(past.ok());
+        EXPECT_EQ(past.error().code, "C632");
+        EXPECT_THAT(past.error().message, HasSubstr("the journal of"));
+        EXPECT_THAT(past.error().message, HasSubstr(fmt::format("the sources floor, lab, and this config has {}:",
+                                                                fmt::join(sources, ", "))));
     }
+    const Plan same = plan_of({"floor", "lab"});
+    EXPECT_TRUE(open(disk, same)->recover().ok());
 }
 
-TEST(StateLog, AnotherConfigOrVersionIsRefused) {
+TEST(StateLog, AnotherConfigOrVersionIsRefusedForEpochsThatMustBeMadeAgain) {
     for (const bool with_snapshot : {false, true}) {
         SimulatedDisk disk(1);
-        write_two(disk, plan_of({"floor"}), with_snapshot);
-        const auto config = open(disk, plan_of({"floor"}, "decaf"))->recover();
+        const Plan plan = plan_of({"floor"});
+        write_two(disk, plan, with_snapshot);
+        if (with_snapshot) {
+            const auto log = open(disk, plan);
+            ASSERT_TRUE(log->recover().ok());
+            ASSERT_TRUE(log->append(epoch_of(plan, 3), {}).ok());
+        }
+        const Plan changed = plan_of({"floor"}, "decaf");
+        const auto config = open(disk, changed)->recover();
         ASSERT_FALSE(config.ok());
         EXPECT_EQ(config.error().code, "C632");
+        EXPECT_THAT(config.error().message, HasSubstr("Start once with that config and stop it cleanly"));
         StateLog::Options later = kOptions;
         later.engine_version = "0.2.0";
-        const auto version = open(disk, plan_of({"floor"}), later)->recover();
+        const auto version = open(disk, plan, later)->recover();
         ASSERT_FALSE(version.ok());
         EXPECT_EQ(version.error().code, "F722");
     }
+}
+
+/// What each frame of the journal was written under.
+std::vector<std::string> configs_of_frames(Disk& disk) {
+    std::vector<std::string> configs;
+    auto reader = Journal::look(disk, "./state/journal");
+    EXPECT_TRUE(reader.ok());
+    while (true) {
+        auto frame = (*reader)->next();
+        EXPECT_TRUE(frame.ok());
+        if (!*frame) return configs;
+        configs.push_back((*frame)->config_hash);
+    }
+}
+
+TEST(StateLog, AChangedConfigGoesOnWithASnapshotOfTheEnd) {
+    SimulatedDisk disk(1);
+    const Plan before = plan_of({"floor", "lab"});
+    write_two(disk, before, true);
+    const Plan now = plan_of({"store", "lab", "floor"}, "decaf");
+    {
+        const auto log = open(disk, now);
+        const auto past = log->recover();
+        ASSERT_TRUE(past.ok()) << past.error().text();
+        EXPECT_EQ(past->state->epoch, 3u);
+        EXPECT_EQ(past->state->cuts[1].last_sequence, 201u);
+        EXPECT_EQ(past->state->cuts[2].last_sequence, 200u);
+        ASSERT_EQ(past->epochs.size(), 3u);
+        EXPECT_EQ(past->epochs[2].rows, 0u);
+        ASSERT_TRUE(log->append(epoch_of(now, 4), {}).ok());
+    }
+    EXPECT_THAT(configs_of_frames(disk), ElementsAre("c0ffee", "c0ffee", "decaf", "decaf"));
+    EXPECT_TRUE(open(disk, now)->recover().ok());
+    const auto back = open(disk, before)->recover();
+    ASSERT_FALSE(back.ok());
+    EXPECT_EQ(back.error().code, "C632");
+}
+
+TEST(StateLog, StateThatWouldGoIsRefusedUnlessItIsNamed) {
+    SimulatedDisk disk(1);
+    const Plan before = plan_of({"floor", "lab"});
+    write_two(disk, before, true);
+    const Plan now = plan_of({"floor"});
+    StateLog::Options options = kOptions;
+    options.drop_state = {"sources.store"};
+    const auto refused = open(disk, now, options)->recover();
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, "C636");
+    EXPECT_THAT(refused.error().message, HasSubstr("drops state: source lab (uid sources.lab): gone"));
+    EXPECT_TRUE(open(disk, before)->recover().ok()) << "a refusal changes nothing";
+    options.drop_state = {"sources.lab"};
+    const auto past = open(disk, now, options)->recover();
+    ASSERT_TRUE(past.ok()) << past.error().text();
+    EXPECT_THAT(past->state->sources, ElementsAre("floor"));
+    EXPECT_TRUE(open(disk, now)->recover().ok()) << "what is gone need not be named again";
+}
+
+TEST(StateLog, ACrashWhileTheConfigChangesLeavesTheOneOrTheOther) {
+    const Plan before = plan_of({"floor", "lab"});
+    const Plan now = plan_of({"floor"}, "decaf");
+    StateLog::Options drop = kOptions;
+    drop.drop_state = {"sources.lab"};
+    int changed = 0;
+    int unchanged = 0;
+    for (std::uint64_t operation = 1;; ++operation) {
+        SimulatedDisk disk(operation);
+        write_two(disk, before, true);
+        disk.cut_power_at(disk.operations() + operation);
+        bool crashed = false;
+        try {
+            (void)open(disk, now, drop)->recover();
+        } catch (const SimulatedDisk::PowerCut&) {
+            crashed = true;
+        }
+        if (!crashed) break;
+        disk.start_again(SimulatedDisk::Kept::some);
+        // Without the option: what was decided stays decided.
+        const auto after = open(disk, now)->recover();
+        if (after.ok()) {
+            ++changed;
+            EXPECT_EQ(after->state->epoch, 3u);
+            EXPECT_EQ(after->epochs.back().epoch, 3u);
+            continue;
+        }
+        ASSERT_EQ(after.error().code, "C636") << after.error().text();
+        ++unchanged;
+        const auto old = open(disk, before)->recover();
+        ASSERT_TRUE(old.ok()) << old.error().text();
+        EXPECT_EQ(old->state->epoch, 2u);
+    }
+    EXPECT_GT(changed, 0);
+    EXPECT_GT(unchanged, 0);
 }
 
 Plan plan_with_ledger() {
