@@ -13,42 +13,51 @@ from nats_identity import unpadded
 
 
 class Server:
-    """On loopback, free ports, JetStream, all of it in `folder`. Ends with `stop`."""
+    """On loopback, free ports, JetStream, all of it in `folder`. Ends with `kill`, and with this process."""
 
     def __init__(self, folder, config=""):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.config, self.port, self.monitor_port, self.process = config, -1, -1, None
+        self.start()
+
+    def start(self):
+        """After `kill` on the same ports and over the same data."""
         (self.folder / "nats.conf").write_text(
-            f'server_name: test\nhost: 127.0.0.1\nport: -1\nhttp: "127.0.0.1:-1"\nports_file_dir: "{self.folder}"\n'
-            f'log_file: "{self.folder}/nats.log"\njetstream {{ store_dir: "{self.folder}/js" }}\n{config}\n', encoding="utf-8")
-        self.process = subprocess.Popen(["nats-server", "-c", self.folder / "nats.conf"], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
+            f'server_name: test\nhost: 127.0.0.1\nport: {self.port}\nhttp: "127.0.0.1:{self.monitor_port}"\n'
+            f'ports_file_dir: "{self.folder}"\nlog_file: "{self.folder}/nats.log"\njetstream {{ store_dir: "{self.folder}/js" }}\n{self.config}\n',
+            encoding="utf-8")
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "nats-server", "-c", self.folder / "nats.conf"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            self.port = self.wait_until_ready()
+            self.wait_until_ready()
         except Exception:
-            self.stop()
+            self.kill()
             raise
+
+    def find_ports(self):
+        """Where the server wrote them; ports that are known stay as they are."""
+        for path in self.folder.glob("*.ports"):
+            text = path.read_text(encoding="utf-8")
+            if self.port < 0 and text.rstrip().endswith("}") and len(re.findall(r"127\.0\.0\.1:(\d+)", text)) >= 2:
+                self.port, self.monitor_port = (int(re.search(rf'"{kind}":\["[^"]*:(\d+)', text).group(1)) for kind in ("nats", "monitoring"))
 
     def wait_until_ready(self):
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and self.process.poll() is None:
-            for ports in self.folder.glob("*.ports"):
-                text = ports.read_text(encoding="utf-8")
-                found = re.findall(r"127\.0\.0\.1:(\d+)", text)
-                if not text.rstrip().endswith("}") or len(found) < 2:
-                    continue
-                places = {kind: re.search(rf'"{kind}":\["[^"]*:(\d+)', text).group(1) for kind in ("nats", "monitoring")}
+            self.find_ports()
+            if self.port > 0:
                 try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{places['monitoring']}/healthz", timeout=1) as answer:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz", timeout=1) as answer:
                         if answer.status == 200:
-                            return int(places["nats"])
+                            return
                 except OSError:
                     pass
             time.sleep(0.02)
         log = self.folder / "nats.log"
         raise RuntimeError("nats-server is not ready: " + (log.read_text(encoding="utf-8") if log.exists() else "no log"))
 
-    def stop(self):
+    def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

@@ -117,7 +117,7 @@ class NatsSecurity(unittest.TestCase):
 
     def serve(self, config):
         server = Server(self.folder / f"server{self.runs}", config)
-        self.addCleanup(server.stop)
+        self.addCleanup(server.kill)
         return server
 
     def write(self, name, text):
