@@ -15,11 +15,6 @@ struct AuditOptions {
     std::string format = "table";
 };
 
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 /// The sink that wrote the ledger: the one that was named, or the only one.
 Result<const SinkOutbox*> ledger_sink(const StateAudit& state, const std::string& name) {
     const SinkOutbox* found = nullptr;

@@ -8,8 +8,6 @@
 namespace takt {
 namespace {
 
-using Align = ReportTable::Align;
-
 std::string amount_text(const OutboxTotal& total) {
     std::string text = std::to_string(total.count);
     for (const auto& [currency, units] : total.amounts)

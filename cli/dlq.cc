@@ -29,11 +29,6 @@ struct DlqOptions {
     bool all = false;
 };
 
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 /// What a terminal can show and an editor can hold.
 bool is_text(std::string_view bytes) {
     const auto shown = [](char c) {
@@ -76,7 +71,6 @@ std::string place_of(const DeadLetter& letter) {
 }
 
 ReportTable table_of(const std::vector<DeadLetterEntry>& entries) {
-    using Align = ReportTable::Align;
     ReportTable table;
     table.columns = {{"id", Align::right},
                      {"state"},
@@ -140,7 +134,6 @@ void print_entry(const DeadLetterEntry& entry) {
 }
 
 void print_history(const DeadLetterHistory& history) {
-    using Align = ReportTable::Align;
     ReportTable refusals;
     refusals.columns = {{"retry", Align::right}, {"epoch", Align::right}, {"reason"}, {"step"}, {"text"}};
     for (const DeadLetterEntry& entry : history.refusals) {

@@ -30,6 +30,9 @@ inline ExitCode exit_code_of(const Error& error) {
     }
 }
 
+/// Says the error on stderr; the exit code that goes with it.
+int fail(const Error& error);
+
 constexpr const char* kExitCodesHelp =
     "Exit codes: 0 all is well; 1 a test case or an equation of the audit failed, a posting is not proved, a replay "
     "differs;\n"

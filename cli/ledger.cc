@@ -34,11 +34,6 @@ std::string render(const ReportTable& table, const std::string& format) {
     return format == "csv" ? table.csv() : format == "json" ? table.json() : table.text();
 }
 
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 int print(const Result<ReportTable>& table, const std::string& format) {
     if (!table) return fail(table.error());
     fmt::print("{}", render(*table, format));

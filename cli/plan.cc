@@ -20,11 +20,6 @@ struct PlanOptions {
     std::string format = "table";
 };
 
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 bool same(const ConfigNode& a, const ConfigNode& b) {
     const auto same_entry = [](const ConfigNode::Entry& one, const ConfigNode::Entry& other) {
         return one.key == other.key && same(one.value, other.value);
@@ -196,7 +191,6 @@ Result<std::vector<ConfigEdit>> compare_with_state(const std::string& folder, co
 }
 
 ReportTable table_of(const std::vector<ConfigEdit>& edits) {
-    using Align = ReportTable::Align;
     ReportTable table;
     table.columns = {{"class"}, {"what"}, {"uid"}, {"edit"}, {"entries", Align::right}, {"would_go"}, {"why"}};
     for (const ConfigEdit& edit : edits) {

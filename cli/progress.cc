@@ -95,14 +95,14 @@ std::string dead_letter_rules(const OutcomeSum& dead) {
     return text;
 }
 
-struct PostingSum {
+struct PostingCounts {
     std::uint64_t count = 0;
     std::uint64_t revisions = 0;
     std::vector<std::pair<std::string, std::uint64_t>> types;  ///< over all currencies, most frequent first
 };
 
-PostingSum postings_of(const EngineStatus& status) {
-    PostingSum sum;
+PostingCounts postings_of(const EngineStatus& status) {
+    PostingCounts sum;
     for (const PostingStatus& posting : status.postings) {
         sum.count += posting.count;
         sum.revisions += posting.revisions;
@@ -199,7 +199,7 @@ std::vector<std::string> render_live(const EngineStatus& now, const EngineStatus
                                        percent(duplicate.count, now.events), percent(dead.count, now.events));
     if (!dead.rules.empty()) rejected += fmt::format(" ({})", dead_letter_rules(dead));
     lines.push_back(std::move(rejected));
-    const PostingSum sum = postings_of(now);
+    const PostingCounts sum = postings_of(now);
     std::string postings =
         fmt::format("{}{} (revisions {})", label("postings"), group_digits(sum.count), group_digits(sum.revisions));
     for (const auto& [type, count] : sum.types) postings += fmt::format("   {} {}", type, group_digits(count));
@@ -219,7 +219,7 @@ std::vector<std::string> render_live(const EngineStatus& now, const EngineStatus
 }
 
 std::string render_plain(const EngineStatus& now, const EngineStatus& before) {
-    const PostingSum postings = postings_of(now);
+    const PostingCounts postings = postings_of(now);
     std::string line = fmt::format(
         "{} {}: {}, in {}, accepted {}, duplicate {}, filtered {}, dead letters {}, postings {} (revisions {}), lag "
         "{:.2f} s",

@@ -16,8 +16,6 @@
 namespace takt {
 namespace {
 
-using Align = ReportTable::Align;
-
 struct ReplayOptions {
     std::string config;
     std::string ledger;
@@ -26,11 +24,6 @@ struct ReplayOptions {
     std::uint64_t from_sequence = 1;
     std::string format = "table";
 };
-
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
 
 /// A pane in one of the two books, or in both.
 struct ComparedPane {

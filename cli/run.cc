@@ -141,11 +141,6 @@ std::optional<HttpListener::Options> parse_listen(const std::string& text) {
     return options;
 }
 
-int report(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 /// The commands that look into the ledgers that were written.
 std::string ledger_commands(const LoadedPipeline& loaded, const std::string& program) {
     std::string text;
@@ -234,7 +229,7 @@ int run(RunOptions options, const Invocation& invocation) {
     PlanOverrides overrides;
     if (!options.state.empty()) {
         auto kept = SnapshotStore::look(real_disk(), snapshot_folder(options.state));
-        if (!kept) return report(kept.error());
+        if (!kept) return fail(kept.error());
         if (*kept) overrides.outcomes = std::move((*kept)->state.outcomes);
     }
     const auto loaded = load_pipeline(options.config, whole_catalog(), overrides);
@@ -247,10 +242,10 @@ int run(RunOptions options, const Invocation& invocation) {
     std::unique_ptr<DeadLetterLog> dead_letters;
     if (!options.state.empty()) {
         auto opened = open_state(options, *loaded->planned.plan, invocation);
-        if (!opened) return report(opened.error());
+        if (!opened) return fail(opened.error());
         state = std::move(*opened);
         auto with_letters = open_dead_letters(*state, options.state, *loaded->planned.plan, invocation);
-        if (!with_letters) return report(with_letters.error());
+        if (!with_letters) return fail(with_letters.error());
         dead_letters = std::move(*with_letters);
         engine_options.log = dead_letters.get();
     }
@@ -259,7 +254,7 @@ int run(RunOptions options, const Invocation& invocation) {
     std::unique_ptr<HttpListener> listener;
     if (listen) {
         auto made = HttpListener::start(*listen, [&engine] { return engine.status(); });
-        if (!made) return report(made.error());
+        if (!made) return fail(made.error());
         listener = std::move(*made);
         fmt::print(stderr, "metrics at http://{}:{}/metrics, health at /healthz\n", listen->host, listener->port());
     }
@@ -270,7 +265,7 @@ int run(RunOptions options, const Invocation& invocation) {
     if (options.progress != Progress::none) {
         fmt::print(stderr, "\n{}{}", render_summary(last), ledger_commands(*loaded, invocation.program));
     }
-    return ended ? kExitOk : report(ended.error());
+    return ended ? kExitOk : fail(ended.error());
 }
 
 }  // namespace

@@ -23,16 +23,10 @@ struct SimOptions {
     std::optional<Duration> mes_span;
 };
 
-int report(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 int write_master_data(const PlantPublishOptions& options) {
     const auto plant = PlantSimulator::make(options);
-    if (!plant) return report(plant.error());
-    if (const Status written = (*plant)->write_master_data(options.master_data); !written)
-        return report(written.error());
+    if (!plant) return fail(plant.error());
+    if (const Status written = (*plant)->write_master_data(options.master_data); !written) return fail(written.error());
     fmt::print("master data in {}\n", options.master_data);
     return kExitOk;
 }
@@ -54,7 +48,7 @@ int publish(SimOptions& options) {
     const auto published = publish_plant(options.plant, stop_requested, [](const PlantPublished& now) {
         fmt::print(stderr, "{}\n", show_published(now));
     });
-    if (!published) return report(published.error());
+    if (!published) return fail(published.error());
     fmt::print("{} in {}", show_published(*published), show_elapsed(published->elapsed));
     if (options.plant.file.empty()) {
         fmt::print("; {} messages confirmed, {} unknown", group_digits(published->confirmed),

@@ -27,11 +27,6 @@ struct TraceOptions {
     std::uint64_t from_sequence = 1;
 };
 
-int fail(const Error& error) {
-    fmt::print(stderr, "takt: {}\n", error.text());
-    return exit_code_of(error);
-}
-
 /// The step of a posting. C662: the config does not make such postings.
 Result<const KeyedNode*> find_step(const Plan& plan, const Posting& posting) {
     if (posting.pipeline != plan.pipeline) {
@@ -133,11 +128,7 @@ class PostingTrace {
     /// The events that `sum` has found, in the order in which they were read.
     ReportTable events() const {
         ReportTable table;
-        table.columns = {{"source"},
-                         {"sequence", ReportTable::Align::right},
-                         {"part", ReportTable::Align::right},
-                         {"event_id"},
-                         {"event_time"}};
+        table.columns = {{"source"}, {"sequence", Align::right}, {"part", Align::right}, {"event_id"}, {"event_time"}};
         const std::size_t fixed = table.columns.size();
         for (const Reached* event : events_) {
             std::vector<std::string>& row = table.rows.emplace_back(event->cells);
@@ -146,7 +137,7 @@ class PostingTrace {
                     std::find_if(table.columns.begin() + fixed, table.columns.end(),
                                  [&](const ReportTable::ColumnHead& head) { return head.name == value.name; });
                 const auto place = static_cast<std::size_t>(column - table.columns.begin());
-                if (column == table.columns.end()) table.columns.push_back({value.name, ReportTable::Align::decimal});
+                if (column == table.columns.end()) table.columns.push_back({value.name, Align::decimal});
                 row.resize(std::max(row.size(), place + 1));
                 row[place] = value.text;
             }

@@ -16,7 +16,7 @@ namespace {
 
 enum class Emit : std::uint8_t { cumulative, delta };
 
-struct Options : StepUid {
+struct AggregateOptions : StepUid {
     ExpressionText where;
     std::vector<std::string> by;
     ConfigNode window;
@@ -26,28 +26,28 @@ struct Options : StepUid {
     Emit emit = Emit::delta;
     std::string owner = "master_data";
 
-    static OptionTable<Options> options() {
+    static OptionTable<AggregateOptions> options() {
         using namespace std::chrono_literals;
-        OptionTable<Options> table;
-        table.optional("where", &Options::where, "which rows");
-        table.required("by", &Options::by, "the columns that name a pane: one row for each value and window");
-        table.required("window", &Options::window,
+        OptionTable<AggregateOptions> table;
+        table.optional("where", &AggregateOptions::where, "which rows");
+        table.required("by", &AggregateOptions::by, "the columns that name a pane: one row for each value and window");
+        table.required("window", &AggregateOptions::window,
                        "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { session: 30m }, { day: local }, { week: local "
                        "}, { month: local }, { shift: CALENDAR, of: COLUMN }");
         table
-            .optional("lateness", &Options::lateness,
+            .optional("lateness", &AggregateOptions::lateness,
                       "how long after its end a window takes late events, each time as a new revision")
             .from(0ns);
-        table.optional("zone", &Options::zone, "IANA time zone of local windows; default UTC");
-        table.required("values", &Options::values,
+        table.optional("zone", &AggregateOptions::zone, "IANA time zone of local windows; default UTC");
+        table.required("values", &AggregateOptions::values,
                        "new columns by name, each FUNCTION(EXPRESSION): count, sum, min, max, avg, first, last, "
                        "distinct, integral, time_avg");
         table
-            .optional("emit", &Options::emit,
+            .optional("emit", &AggregateOptions::emit,
                       "a later revision of a pane is the difference to the one before (of extremes and edges: the new "
                       "value), or its whole value again")
             .one_of({{"cumulative", Emit::cumulative}, {"delta", Emit::delta}});
-        table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
+        table.optional("owner", &AggregateOptions::owner, "who must act where an event has no zone or shift");
         StepUid::add_to(table);
         return table;
     }
@@ -466,7 +466,8 @@ class AggregatePlanner {
           what_(fmt::format("step '{}' (aggregate)", step.name)) {}
 
     void run() {
-        if (!Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"aggregate", "from"})) return;
+        if (!AggregateOptions::options().read(*step_.node, what_, options_, context_.mistakes(), {"aggregate", "from"}))
+            return;
         pane_.name = step_.name;
         plan_id_hash(stream_, context_);
         if (!options_.where.empty())
@@ -574,7 +575,7 @@ class AggregatePlanner {
     PlanContext& context_;
     Stream stream_;
     std::string what_;
-    Options options_;
+    AggregateOptions options_;
     PaneStepSpec pane_;
     AggregateSpec spec_;
     std::vector<Field> fields_;
@@ -587,7 +588,7 @@ class AggregateType final : public OperatorType {
     std::string_view help() const override {
         return "Sums up the rows of windows of event time; late events make new revisions.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return AggregateOptions::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { AggregatePlanner(step, context).run(); }
 };
 

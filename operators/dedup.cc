@@ -12,29 +12,29 @@
 namespace takt {
 namespace {
 
-struct Options : StepUid {
+struct DedupOptions : StepUid {
     std::vector<std::string> by;
     std::vector<std::string> same;
     std::chrono::nanoseconds horizon{0};
     std::int64_t max_ids = 0;
     std::string owner = "plant_it";
 
-    static OptionTable<Options> options() {
+    static OptionTable<DedupOptions> options() {
         using namespace std::chrono_literals;
-        OptionTable<Options> table;
-        table.required("by", &Options::by, "the columns that are an event's id");
-        table.optional("same", &Options::same,
+        OptionTable<DedupOptions> table;
+        table.required("by", &DedupOptions::by, "the columns that are an event's id");
+        table.optional("same", &DedupOptions::same,
                        "columns that a retry repeats; the same id with other content is a dead letter ID_CONFLICT");
         table
-            .required("horizon", &Options::horizon,
+            .required("horizon", &DedupOptions::horizon,
                       "how long an id is remembered, in event time; an event older than that is BEYOND_DEDUP_HORIZON")
             .from(1ms)
             .to(std::chrono::hours(24 * 365));
         table
-            .optional("max_ids", &Options::max_ids,
+            .optional("max_ids", &DedupOptions::max_ids,
                       "most ids held at once; beyond it fresh events are dead letters LIMIT; 0: no limit")
             .from(0);
-        table.optional("owner", &Options::owner, "who must act on conflicts");
+        table.optional("owner", &DedupOptions::owner, "who must act on conflicts");
         StepUid::add_to(table);
         return table;
     }
@@ -166,12 +166,13 @@ class DedupType final : public OperatorType {
     std::string_view help() const override {
         return "Lets each event pass once, within a horizon of event time; tells retries from conflicts.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return DedupOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
+        DedupOptions options;
         const std::string what = fmt::format("step '{}' (dedup)", step.name);
-        const bool read = Options::options().read(*step.node, what, options, context.mistakes(), {"dedup", "from"});
+        const bool read =
+            DedupOptions::options().read(*step.node, what, options, context.mistakes(), {"dedup", "from"});
         Stream stream = context.stream(step.from[0]);
         Segment& segment = context.segment(stream.segment);
         if (segment.dedup) {
@@ -186,7 +187,7 @@ class DedupType final : public OperatorType {
     }
 
   private:
-    static void add(const StepSpec& step, const Options& options, Stream& stream, Segment& segment,
+    static void add(const StepSpec& step, const DedupOptions& options, Stream& stream, Segment& segment,
                     PlanContext& context) {
         const std::vector<KeyColumn> by = plan_key(options.by, *step.node->find("by"), stream, context);
         const ConfigNode* same_node = step.node->find("same");

@@ -7,16 +7,16 @@
 namespace takt {
 namespace {
 
-struct Options {
+struct FilterOptions {
     NamedExpressions drop;
     NamedExpressions keep;
 
-    static OptionTable<Options> options() {
-        OptionTable<Options> table;
+    static OptionTable<FilterOptions> options() {
+        OptionTable<FilterOptions> table;
         table.optional(
-            "drop", &Options::drop,
+            "drop", &FilterOptions::drop,
             "rules by name; a row that fits one is dropped and counted under its name; the first that fits wins");
-        table.optional("keep", &Options::keep,
+        table.optional("keep", &FilterOptions::keep,
                        "rules by name; a row that does not fit is dropped and counted under its name; after `drop`");
         return table;
     }
@@ -28,12 +28,13 @@ class FilterType final : public OperatorType {
     std::string_view help() const override {
         return "Drops rows by named policy rules; what each rule drops is counted.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return FilterOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
+        FilterOptions options;
         const std::string what = fmt::format("step '{}' (filter)", step.name);
-        const bool read = Options::options().read(*step.node, what, options, context.mistakes(), {"filter", "from"});
+        const bool read =
+            FilterOptions::options().read(*step.node, what, options, context.mistakes(), {"filter", "from"});
         if (read && options.drop.empty() && options.keep.empty()) {
             context.mistakes().add(step.place, "C171",
                                    fmt::format("{} has no rule: name some under 'drop' or 'keep'", what));

@@ -7,16 +7,16 @@
 namespace takt {
 namespace {
 
-struct Options {
+struct LookupOptions {
     ConfigNode with;
     ConfigNode missing;
 
-    static OptionTable<Options> options() {
-        OptionTable<Options> table;
-        table.required("with", &Options::with,
+    static OptionTable<LookupOptions> options() {
+        OptionTable<LookupOptions> table;
+        table.required("with", &LookupOptions::with,
                        "rows by name: NAME: TABLE[COLUMN, ...], or NAME: { in: TABLE[...], when: CONDITION, that: "
                        "CONDITION }; their columns are NAME.COLUMN");
-        table.optional("missing", &Options::missing,
+        table.optional("missing", &LookupOptions::missing,
                        "{ reason: ..., owner: ... } of the dead letters where a row is not found; default "
                        "MISSING_MASTER_DATA, master_data");
         return table;
@@ -198,8 +198,8 @@ class LookupPlanner {
           what_(fmt::format("step '{}' (lookup)", step.name)) {}
 
     void run() {
-        Options options;
-        Options::options().read(*step_.node, what_, options, context_.mistakes(), {"lookup", "from"});
+        LookupOptions options;
+        LookupOptions::options().read(*step_.node, what_, options, context_.mistakes(), {"lookup", "from"});
         MissingOptions missing;
         if (options.missing.kind != ConfigNode::Kind::null) {
             MissingOptions::options().read(options.missing, fmt::format("'missing' of {}", what_), missing,
@@ -349,7 +349,7 @@ class LookupType final : public OperatorType {
     std::string_view help() const override {
         return "Adds columns of master data that hold as of the event's time; what is not found is a dead letter.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return LookupOptions::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { LookupPlanner(step, context).run(); }
 };
 

@@ -13,7 +13,7 @@
 namespace takt {
 namespace {
 
-struct Options : StepUid {
+struct PostOptions : StepUid {
     ExpressionText where;
     std::vector<std::string> by;
     ConfigNode window;
@@ -31,38 +31,39 @@ struct Options : StepUid {
     ExpressionText correlation;
     std::string owner = "master_data";
 
-    static OptionTable<Options> options() {
+    static OptionTable<PostOptions> options() {
         using namespace std::chrono_literals;
-        OptionTable<Options> table;
-        table.optional("where", &Options::where,
+        OptionTable<PostOptions> table;
+        table.optional("where", &PostOptions::where,
                        "which rows; those that no posting wants are counted as filtered, unrouted");
-        table.required("by", &Options::by, "the columns that name a pane: one document for each value and window");
-        table.optional("window", &Options::window,
+        table.required("by", &PostOptions::by, "the columns that name a pane: one document for each value and window");
+        table.optional("window", &PostOptions::window,
                        "{ tumbling: 1h }, { hopping: 1h, every: 5m }, { day: local }, { week: local }, { month: local "
                        "}, { shift: CALENDAR, of: COLUMN }; without it each event is posted");
         table
-            .optional("lateness", &Options::lateness,
+            .optional("lateness", &PostOptions::lateness,
                       "how long after its end a window takes late events, each time as a new revision")
             .from(0ns);
-        table.optional("zone", &Options::zone, "IANA time zone of local windows and of the posting date; default UTC");
-        table.optional("quantity", &Options::quantity,
+        table.optional("zone", &PostOptions::zone,
+                       "IANA time zone of local windows and of the posting date; default UTC");
+        table.optional("quantity", &PostOptions::quantity,
                        "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
-        table.optional("quantity_digits", &Options::quantity_digits, "digits after the point, rounded half to even")
+        table.optional("quantity_digits", &PostOptions::quantity_digits, "digits after the point, rounded half to even")
             .from(0)
             .to(12);
-        table.optional("unit", &Options::unit, "unit of the quantity");
-        table.optional("amount", &Options::amount,
+        table.optional("unit", &PostOptions::unit, "unit of the quantity");
+        table.optional("amount", &PostOptions::amount,
                        "FUNCTION(EXPRESSION) over the pane, exact; without a window an expression");
-        table.optional("amount_digits", &Options::amount_digits, "digits after the point, rounded half to even")
+        table.optional("amount_digits", &PostOptions::amount_digits, "digits after the point, rounded half to even")
             .from(0)
             .to(12);
-        table.optional("currency", &Options::currency, "currency of the amount");
-        table.optional("debit", &Options::debit, "account to debit");
-        table.optional("credit", &Options::credit, "account to credit");
-        table.optional("cost_center", &Options::cost_center, "cost centre of both lines");
-        table.optional("correlation", &Options::correlation,
+        table.optional("currency", &PostOptions::currency, "currency of the amount");
+        table.optional("debit", &PostOptions::debit, "account to debit");
+        table.optional("credit", &PostOptions::credit, "account to credit");
+        table.optional("cost_center", &PostOptions::cost_center, "cost centre of both lines");
+        table.optional("correlation", &PostOptions::correlation,
                        "goes with the document; default the source's correlation");
-        table.optional("owner", &Options::owner, "who must act where an event has no zone or shift");
+        table.optional("owner", &PostOptions::owner, "who must act where an event has no zone or shift");
         StepUid::add_to(table);
         return table;
     }
@@ -461,7 +462,7 @@ class PostPlanner {
           what_(fmt::format("posting '{}'", step.name)) {}
 
     void run() {
-        const bool read = Options::options().read(*step_.node, what_, options_, context_.mistakes(), {"from"});
+        const bool read = PostOptions::options().read(*step_.node, what_, options_, context_.mistakes(), {"from"});
         pane_.name = step_.name;
         if (!read) return;
         plan_id_hash(stream_, context_);
@@ -631,7 +632,7 @@ class PostPlanner {
     PlanContext& context_;
     Stream stream_;
     std::string what_;
-    Options options_;
+    PostOptions options_;
     PaneStepSpec pane_;
     PostSpec spec_;
     std::vector<StepParameter> numbers_;  ///< definitions
@@ -644,7 +645,7 @@ class PostType final : public OperatorType {
         return "Turns panes into balanced documents with idempotency key, revisions and lineage; stands under "
                "'postings'.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return PostOptions::options().describe(); }
     void plan(const StepSpec& step, PlanContext& context) const override { PostPlanner(step, context).run(); }
 };
 

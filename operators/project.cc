@@ -7,15 +7,15 @@
 namespace takt {
 namespace {
 
-struct Options {
+struct ProjectOptions {
     NamedExpressions set;
     std::vector<std::string> keep;
 
-    static OptionTable<Options> options() {
-        OptionTable<Options> table;
-        table.optional("set", &Options::set,
+    static OptionTable<ProjectOptions> options() {
+        OptionTable<ProjectOptions> table;
+        table.optional("set", &ProjectOptions::set,
                        "new columns by name, each an expression; later ones may use earlier ones");
-        table.optional("keep", &Options::keep, "the columns that later steps may name; without it all");
+        table.optional("keep", &ProjectOptions::keep, "the columns that later steps may name; without it all");
         return table;
     }
 };
@@ -55,12 +55,12 @@ class ProjectType final : public OperatorType {
     std::string_view help() const override {
         return "Adds computed columns, and says which columns later steps may name.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return ProjectOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
+        ProjectOptions options;
         const std::string what = fmt::format("step '{}' (project)", step.name);
-        Options::options().read(*step.node, what, options, context.mistakes(), {"project", "from"});
+        ProjectOptions::options().read(*step.node, what, options, context.mistakes(), {"project", "from"});
         Stream stream = context.stream(step.from[0]);
         std::vector<ExpressionColumn> columns;
         std::vector<std::string> names;
@@ -85,7 +85,7 @@ class ProjectType final : public OperatorType {
     }
 
   private:
-    static void keep_only(const StepSpec& step, const Options& options, Stream& stream, PlanContext& context) {
+    static void keep_only(const StepSpec& step, const ProjectOptions& options, Stream& stream, PlanContext& context) {
         const ConfigNode& node = *step.node->find("keep");
         Scope kept;
         for (std::size_t i = 0; i < options.keep.size(); ++i) {

@@ -7,12 +7,12 @@
 namespace takt {
 namespace {
 
-struct Options {
+struct RequireOptions {
     ConfigNode rules;
 
-    static OptionTable<Options> options() {
-        OptionTable<Options> table;
-        table.required("rules", &Options::rules,
+    static OptionTable<RequireOptions> options() {
+        OptionTable<RequireOptions> table;
+        table.required("rules", &RequireOptions::rules,
                        "reasons by name, each { that: CONDITION, owner: WHO }, tried in order");
         return table;
     }
@@ -36,12 +36,12 @@ class RequireType final : public OperatorType {
     std::string_view help() const override {
         return "Sends rows that break a rule to the dead letters, with the rule's name and owner.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return RequireOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
+        RequireOptions options;
         const std::string what = fmt::format("step '{}' (require)", step.name);
-        Options::options().read(*step.node, what, options, context.mistakes(), {"require", "from"});
+        RequireOptions::options().read(*step.node, what, options, context.mistakes(), {"require", "from"});
         Stream stream = context.stream(step.from[0]);
         std::vector<Rule> rules;
         std::vector<std::string> names;

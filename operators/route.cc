@@ -7,15 +7,15 @@
 namespace takt {
 namespace {
 
-struct Options {
+struct RouteOptions {
     NamedExpressions to;
     std::string otherwise;
 
-    static OptionTable<Options> options() {
-        OptionTable<Options> table;
-        table.required("to", &Options::to,
+    static OptionTable<RouteOptions> options() {
+        OptionTable<RouteOptions> table;
+        table.required("to", &RouteOptions::to,
                        "ways by name, each a condition; a row takes the first that fits and goes on as STEP.WAY");
-        table.optional("otherwise", &Options::otherwise,
+        table.optional("otherwise", &RouteOptions::otherwise,
                        "the way of rows that fit none; without it they are counted as filtered, unrouted");
         return table;
     }
@@ -65,12 +65,12 @@ class RouteType final : public OperatorType {
     std::string_view help() const override {
         return "Sends each row one of several ways, by the first condition that fits.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return RouteOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
+        RouteOptions options;
         const std::string what = fmt::format("step '{}' (route)", step.name);
-        Options::options().read(*step.node, what, options, context.mistakes(), {"route", "from"});
+        RouteOptions::options().read(*step.node, what, options, context.mistakes(), {"route", "from"});
         const Stream stream = context.stream(step.from[0]);
         std::vector<Program> conditions;
         RowNode node{step.name, nullptr, {stream.id}, {}};

@@ -7,8 +7,8 @@
 namespace takt {
 namespace {
 
-struct Options {
-    static OptionTable<Options> options() { return {}; }
+struct UnionOptions {
+    static OptionTable<UnionOptions> options() { return {}; }
 };
 
 class UnionType final : public OperatorType {
@@ -17,12 +17,12 @@ class UnionType final : public OperatorType {
     std::string_view help() const override {
         return "Joins streams of one record type; a row that came both ways is there once.";
     }
-    OptionDocs docs() const override { return Options::options().describe(); }
+    OptionDocs docs() const override { return UnionOptions::options().describe(); }
 
     void plan(const StepSpec& step, PlanContext& context) const override {
-        Options options;
-        Options::options().read(*step.node, fmt::format("step '{}' (union)", step.name), options, context.mistakes(),
-                                {"union", "from"});
+        UnionOptions options;
+        UnionOptions::options().read(*step.node, fmt::format("step '{}' (union)", step.name), options,
+                                     context.mistakes(), {"union", "from"});
         const Stream first = context.stream(step.from[0]);
         Stream joined = first;
         joined.scope = Scope();

@@ -10,8 +10,6 @@
 namespace takt {
 namespace {
 
-using Align = ReportTable::Align;
-
 /// State of the SQL aggregate `exact_sum(TEXT, FACTOR)`: decimals as text in, the sum of FACTOR (-1, 0, 1; 1 where it
 /// is left out) times each as text out, with as many digits as the longest; NULL where there are none.
 struct ExactSum {

@@ -6,9 +6,11 @@
 
 namespace takt {
 
+/// How the cells of a column stand; decimal: the points below each other.
+enum class Align : std::uint8_t { left, right, decimal };
+
 /// A table of texts for people and programs: what `takt ledger` shows.
 struct ReportTable {
-    enum class Align : std::uint8_t { left, right, decimal };  ///< decimal: the points stand below each other
     struct ColumnHead {
         std::string name;
         Align align = Align::left;

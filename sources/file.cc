@@ -12,6 +12,7 @@
 #include <charconv>
 
 #include "pipeline/base/hash.h"
+#include "sources/file_descriptor.h"
 
 namespace takt {
 namespace {
@@ -20,25 +21,6 @@ constexpr std::size_t kReadBytes = 1 << 20;
 /// How many bytes before the position the anchor's digest covers.
 constexpr std::size_t kDigestBytes = 4096;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
-class Descriptor {
-  public:
-    Descriptor() = default;
-    explicit Descriptor(int number) : number_(number) {}
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-    void reset(int number) {
-        if (number_ >= 0) ::close(number_);
-        number_ = number;
-    }
-    int number() const { return number_; }
-
-  private:
-    int number_ = -1;
-};
 
 Error file_error(const std::string& path, std::string_view what) {
     return {"E510", fmt::format("{} {}: {}", what, path, std::strerror(errno))};
@@ -71,8 +53,8 @@ std::optional<FileAnchor> parse_anchor(std::string_view text) {
 }  // namespace
 
 struct FileSource::Input {
-    Descriptor file;
-    Descriptor watch;               // inotify, only while following
+    FileDescriptor file;
+    FileDescriptor watch;           // inotify, only while following
     std::shared_ptr<char[]> bytes;  // shared with the blocks whose messages point into it
     std::size_t capacity = 0;
     std::size_t begin = 0;  // unread bytes are [begin, end)

@@ -8,11 +8,8 @@ namespace takt {
 namespace {
 
 constexpr std::int64_t kRequestsInFlight = 2;
-constexpr Duration kSlice = 100 * kMillisecond;
 constexpr Duration kNoDataWhilePending = 5 * kSecond;
 constexpr Duration kAskConsumerEvery = 10 * kSecond;
-constexpr Duration kFirstRetry = 200 * kMillisecond;
-constexpr Duration kLastRetry = 2 * kSecond;
 constexpr Duration kDeleteWait = 500 * kMillisecond;
 constexpr int kConsumerNotFound = 10014;
 
@@ -369,7 +366,7 @@ Status JetStreamSource::rebuild() {
         return {};
     }
     if (status.error().code.front() != 'E') return status;
-    retry_wait_ = std::min(std::max(2 * retry_wait_, kFirstRetry), kLastRetry);
+    retry_wait_ = std::min(std::max(2 * retry_wait_, kFirstNatsRetry), kLastNatsRetry);
     retry_at_ = clock_.monotonic() + retry_wait_;
     return {};
 }
@@ -475,7 +472,8 @@ Result<Source::State> JetStreamSource::read(const Limits& limits, MessageBlock& 
             if (Status rebuilt = rebuild(); !rebuilt.ok()) return rebuilt.error();
         }
         const Timestamp left = block.messages.empty() ? deadline - clock_.monotonic() : 0;
-        const std::int64_t wait_ms = left <= 0 ? 0 : std::max<Duration>(std::min(left, kSlice) / kMillisecond, 1);
+        const std::int64_t wait_ms =
+            left <= 0 ? 0 : std::max<Duration>(std::min(left, kNatsWaitSlice) / kMillisecond, 1);
         if (broken_) {
             if (left <= 0) return State::quiet;
             nats_Sleep(wait_ms);
@@ -494,7 +492,7 @@ Result<Source::State> JetStreamSource::read(const Limits& limits, MessageBlock& 
         }
         if (status != NATS_OK) {
             broken_ = true;
-            retry_at_ = clock_.monotonic() + kFirstRetry;
+            retry_at_ = clock_.monotonic() + kFirstNatsRetry;
             continue;
         }
         silent_since_ = 0;

@@ -8,8 +8,6 @@ namespace takt {
 namespace {
 
 constexpr std::size_t kEntriesAtOnce = 4096;
-constexpr Duration kFirstRetry = 200 * kMillisecond;
-constexpr Duration kLastRetry = 2 * kSecond;
 
 TableChange change_of(kvEntry* entry) {
     TableChange change;
@@ -186,7 +184,7 @@ Status KeyValueBucket::reload(std::vector<TableChange>& changes) {
         trouble_ = {};
         return {};
     }
-    retry_wait_ = std::min(std::max(2 * retry_wait_, kFirstRetry), kLastRetry);
+    retry_wait_ = std::min(std::max(2 * retry_wait_, kFirstNatsRetry), kLastNatsRetry);
     retry_at_ = saturating_add(clock_.monotonic(), retry_wait_);
     return out_of_step(status.error());
 }

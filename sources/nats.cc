@@ -3,11 +3,7 @@
 #include <limits>
 
 namespace takt {
-namespace {
-
-constexpr Duration kSlice = 100 * kMillisecond;
-
-}  // namespace
+namespace {}  // namespace
 
 OptionTable<NatsSource::Options> NatsSource::options() {
     OptionTable<Options> table;
@@ -67,9 +63,9 @@ Result<Source::State> NatsSource::read(const Limits& limits, MessageBlock& block
     while (block.messages.size() < limits.messages && block.size_bytes < limits.bytes) {
         const Duration left = block.messages.empty() ? deadline - clock_.monotonic() : 0;
         natsMsg* message = nullptr;
-        const natsStatus status =
-            natsSubscription_NextMsg(&message, subscription_.get(),
-                                     left <= 0 ? 0 : std::max<Duration>(std::min(left, kSlice) / kMillisecond, 1));
+        const natsStatus status = natsSubscription_NextMsg(
+            &message, subscription_.get(),
+            left <= 0 ? 0 : std::max<Duration>(std::min(left, kNatsWaitSlice) / kMillisecond, 1));
         if (status == NATS_OK) {
             held->take(message);
             const std::string_view data = nats_data(message);

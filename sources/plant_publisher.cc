@@ -83,9 +83,9 @@ Result<PlantPublished> write_file(const PlantPublishOptions& options, PlantSimul
 }
 
 /// A window of messages and the inbox that their answers come to.
-class Window {
+class PublishWindow {
   public:
-    Window(NatsConnection& connection, std::int64_t size, Clock& clock)
+    PublishWindow(NatsConnection& connection, std::int64_t size, Clock& clock)
         : connection_(connection), size_(size), clock_(clock) {}
 
     Status open() {
@@ -208,7 +208,7 @@ Result<PlantPublished> publish_plant(const PlantPublishOptions& options, const s
     Result<std::unique_ptr<NatsConnection>> connection = NatsConnection::connect(options, NatsConnection::Use::publish);
     if (!connection.ok()) return connection.error();
     if (Status stream = make_stream(options, **connection); !stream.ok()) return stream.error();
-    Window window(**connection, options.window, clock);
+    PublishWindow window(**connection, options.window, clock);
     if (Status opened = window.open(); !opened.ok()) return opened.error();
 
     const std::size_t message_bytes = options.json ? 0 : options.message_bytes.value;

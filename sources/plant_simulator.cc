@@ -6,6 +6,8 @@
 
 #include "schemas/event_generated.h"
 #include "sources/event_writer.h"
+#include "sources/mes_log.h"
+#include "sources/random.h"
 
 namespace takt {
 namespace {
@@ -18,27 +20,6 @@ constexpr std::size_t kFinished = 8;
 constexpr std::size_t kSemi = 6;
 constexpr std::size_t kRaw = 16;
 constexpr std::size_t kOperators = 40;
-
-/// splitmix64: the same numbers on every machine.
-class Random {
-  public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next() {
-        std::uint64_t z = (state_ += 0x9E3779B97F4A7C15u);
-        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-        return z ^ (z >> 31);
-    }
-    std::uint32_t below(std::size_t limit) {
-        return static_cast<std::uint32_t>(((next() >> 32) * static_cast<std::uint64_t>(limit)) >> 32);
-    }
-    std::int64_t between(std::int64_t least, std::int64_t greatest) {
-        return least + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(greatest - least + 1));
-    }
-
-  private:
-    std::uint64_t state_;
-};
 
 struct PlantFacts {
     const char* name;
@@ -65,97 +46,6 @@ const std::vector<PlantFacts>& plant_facts() {
     return facts;
 }
 
-/// An activity of the MES log; times as seconds since the log's first end.
-struct Activity {
-    std::string order;
-    std::string activity;
-    std::string resource;
-    std::int64_t end_seconds = 0;
-    std::int64_t worked_seconds = 0;
-};
-
-std::optional<std::int64_t> parse_log_time(std::string_view text) {
-    // 2012/01/30 06:24:00
-    if (text.size() != 19 || text[4] != '/' || text[7] != '/' || text[10] != ' ') return std::nullopt;
-    std::string rfc(text);
-    rfc[4] = rfc[7] = '-';
-    rfc[10] = 'T';
-    const std::optional<Timestamp> time = parse_timestamp(rfc + "Z");
-    if (!time) return std::nullopt;
-    return *time / kSecond;
-}
-
-Result<std::vector<Activity>> read_mes_log(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return Error{"C531", fmt::format("the MES log {} cannot be read", path)};
-    std::vector<Activity> log;
-    std::string line;
-    for (int number = 1; std::getline(file, line); ++number) {
-        if (!line.empty() && line.back() == '\r') line.pop_back();
-        if (number == 1 || line.empty()) continue;
-        std::array<std::string_view, 5> fields;
-        std::size_t count = 0;
-        for (std::size_t begin = 0; begin <= line.size() && count < fields.size(); ++count) {
-            const std::size_t end = std::min(line.find(',', begin), line.size());
-            fields[count] = std::string_view(line).substr(begin, end - begin);
-            begin = end + 1;
-        }
-        const auto start = parse_log_time(fields[3]);
-        const auto end = parse_log_time(fields[4]);
-        if (count != fields.size() || !start || !end || *end < *start)
-            return Error{"C531", fmt::format("{}:{}: not a line case_id,activity,resource,start_timestamp,timestamp",
-                                             path, number)};
-        log.push_back({.order = std::string(fields[0]),
-                       .activity = std::string(fields[1]),
-                       .resource = std::string(fields[2]),
-                       .end_seconds = *end,
-                       .worked_seconds = *end - *start});
-    }
-    if (log.empty()) return Error{"C531", fmt::format("the MES log {} is empty", path)};
-    std::stable_sort(log.begin(), log.end(),
-                     [](const Activity& a, const Activity& b) { return a.end_seconds < b.end_seconds; });
-    const std::int64_t first = log.front().end_seconds;
-    for (Activity& activity : log) activity.end_seconds -= first;
-    return log;
-}
-
-struct Order {
-    ShortText id;
-    ShortText lot;
-    std::uint8_t material = 0;
-    std::uint8_t revision = 0;
-    std::uint8_t work_center = 0;
-    std::int32_t left = 0;  ///< events until it closes
-};
-
-struct Plant {
-    std::string_view name;
-    std::vector<std::string> areas;
-    std::vector<std::string> work_centers;
-    std::vector<Order> orders;
-};
-
-/// A share as the upper bound of a 32-bit number; shares follow one another on one axis.
-class Shares {
-  public:
-    std::size_t add(double share) {
-        sum_ += share;
-        bounds_.push_back(static_cast<std::uint64_t>(std::llround(sum_ * 4294967296.0)));
-        return bounds_.size() - 1;
-    }
-    double sum() const { return sum_; }
-    /// Index of the share that the number falls into; their count when it falls into none.
-    std::size_t find(std::uint64_t number) const {
-        std::size_t i = 0;
-        while (i < bounds_.size() && number >= bounds_[i]) ++i;
-        return i;
-    }
-
-  private:
-    double sum_ = 0;
-    std::vector<std::uint64_t> bounds_;
-};
-
 }  // namespace
 
 ShortText& ShortText::append(std::uint64_t number) {
@@ -170,7 +60,7 @@ ShortText& ShortText::append(std::uint64_t number) {
 
 class PlantSimulator::State {
   public:
-    State(const PlantOptions& options, Timestamp start, std::vector<Activity> log);
+    State(const PlantOptions& options, Timestamp start, std::vector<MesActivity> log);
 
     const PlantEvent& next(EventEncoding encoding, bool whole, std::string& bytes);
     Status write_master_data(const std::string& folder) const;
@@ -193,6 +83,21 @@ class PlantSimulator::State {
         kTooLate,
         kOutOfOrder,
         kPlain
+    };
+
+    struct Order {
+        ShortText id;
+        ShortText lot;
+        std::uint8_t material = 0;
+        std::uint8_t revision = 0;
+        std::uint8_t work_center = 0;
+        std::int32_t left = 0;  ///< events until it closes
+    };
+    struct Plant {
+        std::string_view name;
+        std::vector<std::string> areas;
+        std::vector<std::string> work_centers;
+        std::vector<Order> orders;
     };
 
     void plain(PlantEvent& event, bool telemetry);
@@ -218,7 +123,7 @@ class PlantSimulator::State {
     std::vector<std::string> materials_;  // finished, semi, raw
     std::vector<std::string> operators_;
     std::uint64_t orders_made_ = 0;
-    std::vector<Activity> log_;
+    std::vector<MesActivity> log_;
     std::size_t log_next_ = 0;
     double log_scale_ = 0;
     std::string log_area_ = "MES";
@@ -229,7 +134,7 @@ class PlantSimulator::State {
     EventWriter writer_;
 };
 
-PlantSimulator::State::State(const PlantOptions& options, Timestamp start, std::vector<Activity> log)
+PlantSimulator::State::State(const PlantOptions& options, Timestamp start, std::vector<MesActivity> log)
     : options_(options),
       start_(start),
       random_(static_cast<std::uint64_t>(options.seed)),
@@ -394,7 +299,7 @@ void PlantSimulator::State::plain(PlantEvent& event, bool is_telemetry) {
 
 bool PlantSimulator::State::tell_log(PlantEvent& event) {
     if (log_next_ >= log_.size()) return false;
-    const Activity& activity = log_[log_next_];
+    const MesActivity& activity = log_[log_next_];
     const Timestamp time = start_ + std::llround(static_cast<double>(activity.end_seconds) * log_scale_);
     if (time > event.event_time) return false;
     ++log_next_;
@@ -577,7 +482,7 @@ Status PlantSimulator::State::write_master_data(const std::string& folder) const
         }
     }
     std::vector<std::string> resources;
-    for (const Activity& activity : log_) resources.push_back(activity.resource);
+    for (const MesActivity& activity : log_) resources.push_back(activity.resource);
     std::sort(resources.begin(), resources.end());
     resources.erase(std::unique(resources.begin(), resources.end()), resources.end());
     for (const std::string& resource : resources)
@@ -629,9 +534,9 @@ Result<std::unique_ptr<PlantSimulator>> PlantSimulator::make(const PlantOptions&
                      fmt::format("there are 1 to {} plants, and at least one order for each", plant_facts().size())};
     if (options.seed < 0 || !(options.rate > 0) || !(options.acceleration > 0))
         return Error{"C530", "seed, rate and acceleration of the plant must not be negative"};
-    std::vector<Activity> log;
+    std::vector<MesActivity> log;
     if (!options.mes_log.empty()) {
-        Result<std::vector<Activity>> read = read_mes_log(options.mes_log);
+        Result<std::vector<MesActivity>> read = read_mes_log(options.mes_log);
         if (!read.ok()) return read.error();
         log = std::move(read).value();
     }

@@ -9,6 +9,11 @@
 
 namespace takt::expression {
 
+/// Type::of, which stands in nearly every line of a function family.
+inline Type of(TypeKind kind) {
+    return Type::of(kind);
+}
+
 /// A typed subexpression while it is built.
 struct Typed {
     NodePointer node;  ///< null after a mistake
@@ -110,6 +115,8 @@ std::optional<std::string_view> constant_text(const Typed& typed);
 
 /// A node that fails for every row, after its argument.
 NodePointer always_fails(Type type, NodePointer argument, const char* message);
+
+constexpr const char* kDecimalOverflow = "decimal overflow";
 
 /// Brings a decimal node to another scale, and an int to a decimal.
 NodePointer to_scale(Builder& builder, NodePointer node, int scale);

@@ -18,10 +18,6 @@ using Text = std::string_view;
 constexpr const char* kRange = "beyond the range of the type";
 constexpr const char* kNotANumber = "this string is no number of that type";
 
-Type of(K kind) {
-    return Type::of(kind);
-}
-
 template <typename R, typename A, typename F>
 Typed convert(Builder& builder, Builder::Call& call, K result, F function) {
     return builder.finish(call.syntax, fallible<R, A>(of(result), call.take(), function));

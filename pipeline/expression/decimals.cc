@@ -8,7 +8,6 @@ namespace takt::expression {
 namespace {
 
 using K = TypeKind;
-constexpr const char* kOverflow = "decimal overflow";
 
 std::optional<int> constant_digits(Builder& builder, const Typed& typed, Typed& failed) {
     const auto digits = constant_int(typed);
@@ -69,9 +68,9 @@ Typed build_scale(Builder& builder, Builder::Call& call) {
                                                if (denominator == 0) return "division by zero";
                                                const auto above = checked_multiply(numerator, up);
                                                const auto below = checked_multiply(denominator, down);
-                                               if (!above || !below) return kOverflow;
+                                               if (!above || !below) return kDecimalOverflow;
                                                const auto result = multiply_divide_half_even(x, *above, *below);
-                                               if (!result) return kOverflow;
+                                               if (!result) return kDecimalOverflow;
                                                out = *result;
                                                return nullptr;
                                            }));
@@ -96,7 +95,7 @@ NodePointer to_scale(Builder& builder, NodePointer node, int scale) {
     std::vector<NodePointer> arguments;
     arguments.push_back(std::move(node));
     const auto multiply = [factor](Int128& out, Arena&, auto units) {
-        return __builtin_mul_overflow(Int128{units}, factor, &out) ? kOverflow : nullptr;
+        return __builtin_mul_overflow(Int128{units}, factor, &out) ? kDecimalOverflow : nullptr;
     };
     if (whole)
         return builder.number(fallible<Int128, std::int64_t>(Type::decimal(scale), std::move(arguments), multiply));
@@ -148,7 +147,7 @@ std::optional<Typed> build_decimal_function(Builder& builder, Builder::Call& cal
                                                Type::decimal(*digits), std::move(nodes),
                                                [from, to = *digits](Int128& out, Arena&, Int128 units) -> const char* {
                                                    const auto result = rescale(units, from, to);
-                                                   if (!result) return kOverflow;
+                                                   if (!result) return kDecimalOverflow;
                                                    out = *result;
                                                    return nullptr;
                                                }));
@@ -159,7 +158,7 @@ std::optional<Typed> build_decimal_function(Builder& builder, Builder::Call& cal
             call.syntax,
             fallible<Int128, Int128>(type, call.take(), [](Int128& out, Arena&, Int128 units) -> const char* {
                 out = units;
-                return units < 0 && __builtin_sub_overflow(Int128{0}, units, &out) ? kOverflow : nullptr;
+                return units < 0 && __builtin_sub_overflow(Int128{0}, units, &out) ? kDecimalOverflow : nullptr;
             }));
     }
     return std::nullopt;

@@ -12,10 +12,6 @@ namespace {
 
 using K = TypeKind;
 
-Type of(K kind) {
-    return Type::of(kind);
-}
-
 /// An argument of a type that the function does not take: an error at run time when it was written as dyn, else at load
 /// time.
 Typed wrong_type(Builder& builder, Builder::Call& call, K result) {

@@ -12,13 +12,8 @@ namespace takt::expression {
 namespace {
 
 using K = TypeKind;
-constexpr const char* kOverflow = "integer overflow";
+constexpr const char* kIntegerOverflow = "integer overflow";
 constexpr const char* kTimeOverflow = "beyond the range of time";
-constexpr const char* kDecimalOverflow = "decimal overflow";
-
-Type of(K kind) {
-    return Type::of(kind);
-}
 
 enum class Comparison : std::uint8_t { equal, not_equal, less, less_equal, greater, greater_equal };
 
@@ -317,15 +312,18 @@ std::optional<Typed> integer_arithmetic(Builder& builder, Builder::Call& call, K
         return builder.finish(call.syntax, fallible<T, T, T>(of(kind), call.take(), function));
     };
     if (call.name == "_+_")
-        return make([](T& out, Arena&, T a, T b) { return __builtin_add_overflow(a, b, &out) ? kOverflow : nullptr; });
+        return make(
+            [](T& out, Arena&, T a, T b) { return __builtin_add_overflow(a, b, &out) ? kIntegerOverflow : nullptr; });
     if (call.name == "_-_")
-        return make([](T& out, Arena&, T a, T b) { return __builtin_sub_overflow(a, b, &out) ? kOverflow : nullptr; });
+        return make(
+            [](T& out, Arena&, T a, T b) { return __builtin_sub_overflow(a, b, &out) ? kIntegerOverflow : nullptr; });
     if (call.name == "_*_")
-        return make([](T& out, Arena&, T a, T b) { return __builtin_mul_overflow(a, b, &out) ? kOverflow : nullptr; });
+        return make(
+            [](T& out, Arena&, T a, T b) { return __builtin_mul_overflow(a, b, &out) ? kIntegerOverflow : nullptr; });
     const auto guard = [](T a, T b) -> const char* {
         if (b == 0) return "division by zero";
         if constexpr (std::is_signed_v<T>) {
-            if (b == -1 && a == INT64_MIN) return kOverflow;
+            if (b == -1 && a == INT64_MIN) return kIntegerOverflow;
         }
         return nullptr;
     };
@@ -420,7 +418,8 @@ Typed build_negation(Builder& builder, Builder::Call& call) {
             return builder.finish(call.syntax,
                                   fallible<std::int64_t, std::int64_t>(
                                       of(K::int64), call.take(), [](std::int64_t& out, Arena&, std::int64_t a) {
-                                          return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kOverflow : nullptr;
+                                          return __builtin_sub_overflow(std::int64_t{0}, a, &out) ? kIntegerOverflow
+                                                                                                  : nullptr;
                                       }));
         case K::float64:
             return builder.finish(call.syntax,

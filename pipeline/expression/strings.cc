@@ -17,10 +17,6 @@ using K = TypeKind;
 using Text = std::string_view;
 constexpr const char* kOutOfRange = "index out of range";
 
-Type of(K kind) {
-    return Type::of(kind);
-}
-
 template <typename F>
 Typed test(Builder& builder, Builder::Call& call, F function) {
     return builder.finish(call.syntax,

@@ -14,8 +14,8 @@
 namespace takt {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x454d5246544b4154;  // "TAKTFRME"
-constexpr std::uint32_t kFormatVersion = 1;
+constexpr std::uint64_t kFrameMagic = 0x454d5246544b4154;  // "TAKTFRME"
+constexpr std::uint32_t kFrameFormatVersion = 1;
 constexpr std::size_t kCheckedBytes = kFrameHeaderBytes - sizeof(std::uint32_t);
 static_assert(sizeof(wire::FrameHeader) == kFrameHeaderBytes);
 
@@ -83,7 +83,7 @@ std::string with_header(const FrameContext& context, std::uint64_t epoch, const 
     // The first sector has the magic; only those after it can be zeros.
     const std::uint32_t zeros = count_zero_sectors(std::string_view(bytes).substr(kSectorBytes));
     const auto header = [&](std::uint32_t checksum) {
-        const wire::FrameHeader written(kMagic, kFormatVersion, static_cast<std::uint32_t>(body.size()),
+        const wire::FrameHeader written(kFrameMagic, kFrameFormatVersion, static_cast<std::uint32_t>(body.size()),
                                         context.incarnation, epoch, wire::Hash128(previous.low, previous.high),
                                         crc32c(body), zeros, 0, checksum);
         std::memcpy(bytes.data(), &written, sizeof written);
@@ -151,9 +151,9 @@ HeaderState read_frame_header(std::string_view bytes, FrameHeader& header) {
     if (bytes.size() < kFrameHeaderBytes) return HeaderState::damaged;
     wire::FrameHeader read;
     std::memcpy(&read, bytes.data(), sizeof read);
-    if (read.magic() != kMagic || read.header_crc32c() != crc32c(bytes.substr(0, kCheckedBytes)))
+    if (read.magic() != kFrameMagic || read.header_crc32c() != crc32c(bytes.substr(0, kCheckedBytes)))
         return HeaderState::damaged;
-    if (read.format_version() != kFormatVersion || read.reserved() != 0) return HeaderState::later;
+    if (read.format_version() != kFrameFormatVersion || read.reserved() != 0) return HeaderState::later;
     if (read.length_bytes() == 0 || read.length_bytes() > kMaxFrameBytes) return HeaderState::damaged;
     header.length_bytes = read.length_bytes();
     header.incarnation = read.incarnation();

@@ -43,6 +43,10 @@ class JournalReader {
     std::optional<SegmentReader> segment_;
 };
 
+/// How often Journal::look is tried beside a daemon at work, which may remove a segment, or write a frame, while it is
+/// read.
+constexpr int kLookAttempts = 5;
+
 /// The journal of one pipeline: one frame an epoch, in a chain, in segments of a folder (docs/formats/frame.md). What
 /// `append` has returned success for survives the process and the machine; nothing of an epoch may leave takt before.
 ///

@@ -10,8 +10,6 @@
 namespace takt {
 namespace {
 
-constexpr int kAttempts = 5;
-
 // Places of entries outlive the growth of the list of sinks.
 static_assert(std::is_nothrow_move_constructible_v<SinkOutbox>);
 
@@ -256,11 +254,10 @@ std::string outbox_path(const std::string& state_directory) {
 }
 
 Result<std::vector<SinkOutbox>> read_outbox(Disk& disk, const std::string& state_directory) {
-    // A daemon at work may remove a segment, or write a frame, while it is read.
     for (int attempt = 1;; ++attempt) {
         Result<Outbox> outbox = read_once(disk, state_directory);
         if (outbox) return outbox->sinks();
-        if (attempt == kAttempts) return outbox.error();
+        if (attempt == kLookAttempts) return outbox.error();
     }
 }
 

@@ -16,8 +16,8 @@ namespace {
 constexpr std::string_view kManifestKind = "takt-snapshot";
 constexpr std::string_view kManifestEnd = ".manifest";
 constexpr std::string_view kStateEnd = ".state";
-constexpr std::string_view kMagic = "TAKTSNAP";
-constexpr std::uint32_t kFormatVersion = 3;
+constexpr std::string_view kSnapshotMagic = "TAKTSNAP";
+constexpr std::uint32_t kSnapshotFormatVersion = 3;
 constexpr std::size_t kWriteBytes = 4u << 20;
 
 /// The epoch of "00000000000000000042.manifest"; nothing for other names.
@@ -98,9 +98,9 @@ std::string snapshot_folder(const std::string& state_directory) {
 }
 
 std::string encode_state(const EngineState& state) {
-    std::string bytes(kMagic);
+    std::string bytes(kSnapshotMagic);
     ByteWriter out(bytes);
-    out.put(kFormatVersion);
+    out.put(kSnapshotFormatVersion);
     out.put(state.epoch);
     out.put<std::uint8_t>(state.carried_over ? 1 : 0);
     CHECK(state.sources.size() == state.cuts.size());
@@ -132,9 +132,9 @@ std::string encode_state(const EngineState& state) {
 }
 
 std::optional<EngineState> decode_state(std::string_view bytes) {
-    if (bytes.substr(0, kMagic.size()) != kMagic) return std::nullopt;
-    ByteReader in(bytes.substr(kMagic.size()));
-    if (in.get<std::uint32_t>() != kFormatVersion) return std::nullopt;
+    if (bytes.substr(0, kSnapshotMagic.size()) != kSnapshotMagic) return std::nullopt;
+    ByteReader in(bytes.substr(kSnapshotMagic.size()));
+    if (in.get<std::uint32_t>() != kSnapshotFormatVersion) return std::nullopt;
     EngineState state;
     state.epoch = in.get<std::uint64_t>();
     state.carried_over = in.get<std::uint8_t>() != 0;

@@ -13,7 +13,6 @@ namespace {
 
 /// One mistake is often seen in every frame after it.
 constexpr std::ptrdiff_t kMostOfAnEquation = 5;
-constexpr int kAttempts = 5;
 
 void note(StateAudit& audit, Imbalance one) {
     const auto of_it = std::count_if(audit.imbalances.begin(), audit.imbalances.end(),
@@ -121,10 +120,9 @@ std::string text_of(const OutboxTotal& total) {
 Result<StateAudit> audit_state(Disk& disk, const std::string& state_directory) {
     const Result<std::string> pipeline = read_state_pipeline(disk, state_directory);
     if (!pipeline) return pipeline.error();
-    // A daemon at work may remove a segment, or write a frame, while it is read.
     for (int attempt = 1;; ++attempt) {
         Result<StateAudit> audit = audit_once(disk, state_directory);
-        if (!audit && attempt < kAttempts) continue;
+        if (!audit && attempt < kLookAttempts) continue;
         if (audit) audit->pipeline = *pipeline;
         return audit;
     }

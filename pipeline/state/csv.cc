@@ -11,7 +11,6 @@ namespace takt {
 namespace {
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-constexpr std::size_t kMaxMistakes = 20;
 
 }  // namespace
 
@@ -56,7 +55,7 @@ class CsvReader {
     Result<CsvTable> read() {
         if (text_.empty())
             return Error{"C403", fmt::format("{}:1:1: no header: expected a line of column names", table_.path_)};
-        while (at_ < text_.size() && mistakes_.size() < kMaxMistakes) {
+        while (at_ < text_.size() && mistakes_.size() < kMaxCsvMistakes) {
             if (skip_line_end()) continue;
             record_.clear();
             const std::uint32_t line = line_;

@@ -12,6 +12,9 @@
 
 namespace takt {
 
+/// As many of a file are reported at once.
+constexpr std::size_t kMaxCsvMistakes = 20;
+
 /// One field of a record, without its quotes, and where it begins.
 struct CsvCell {
     std::string_view text;

@@ -10,7 +10,6 @@
 namespace takt {
 namespace {
 
-constexpr std::size_t kMaxMistakes = 20;
 /// Keys of a batch that are hashed, and their slots fetched, before the first is looked up.
 constexpr std::uint32_t kLookAhead = 32;
 /// Larger tables are worth fetching ahead.
@@ -330,7 +329,7 @@ Status TableBuilder::add(const CsvTable& csv) {
     const std::size_t cells_before = cells_.size();
     const std::size_t entries_before = entries_.size();
     const auto file = static_cast<std::uint32_t>(files_.size());
-    for (std::size_t row = 0; row < csv.rows() && mistakes.size() < kMaxMistakes; ++row) {
+    for (std::size_t row = 0; row < csv.rows() && mistakes.size() < kMaxCsvMistakes; ++row) {
         const std::span<const CsvCell> texts = csv.row(row);
         Entry entry{.first_cell = cells_.size(), .order = entries_.size(), .file = file, .line = texts[0].line};
         cells_.resize(cells_.size() + columns_.size());
@@ -444,7 +443,7 @@ Result<std::vector<TableBuilder::Entry>> TableBuilder::surviving_rows() {
         const bool overruled = next != nullptr && next->kind != Kind::erasure_of_all && same_key(entry, *next) &&
                                next->valid_from == entry.valid_from;
         if (overruled) {
-            if (next->kind == Kind::row && mistakes.size() < kMaxMistakes)
+            if (next->kind == Kind::row && mistakes.size() < kMaxCsvMistakes)
                 mistakes.push_back(fmt::format("{}:{}:1: a second row for {}: the first is in {}:{}",
                                                files_[next->file], next->line, key_text(*next), files_[entry.file],
                                                entry.line));

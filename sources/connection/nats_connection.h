@@ -12,10 +12,17 @@
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/base/time.h"
 #include "pipeline/config/option_table.h"
 #include "sources/connection/nats_handle.h"
 
 namespace takt {
+
+/// Waits for messages are cut into slices of this, so that whoever waits also sees that it shall stop.
+constexpr Duration kNatsWaitSlice = 100 * kMillisecond;
+/// Between attempts to reach a server again: each pause is twice the one before, within these.
+constexpr Duration kFirstNatsRetry = 200 * kMillisecond;
+constexpr Duration kLastNatsRetry = 2 * kSecond;
 
 /// How to reach a NATS server; part of the options of every connector that speaks NATS.
 struct NatsConnectionOptions {

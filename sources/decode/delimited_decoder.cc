@@ -73,7 +73,7 @@ bool is_number(TypeKind kind) {
 }
 
 /// A field of the schema as the walk over a record needs it.
-struct Member {
+struct DelimitedMember {
     const RecordField* field = nullptr;
     std::size_t cell = kNoCell;
     std::optional<std::string> constant;
@@ -103,8 +103,8 @@ class DelimitedDecoder final : public Decoder {
                 Scratch& scratch, BatchAllocator& batches, std::vector<std::unique_ptr<Batch>>& out) const override;
 
   private:
-    Result<Member> member_of(const RecordField& field, const DelimitedOptions& delimited,
-                             const std::vector<std::string>& header) const;
+    Result<DelimitedMember> member_of(const RecordField& field, const DelimitedOptions& delimited,
+                                      const std::vector<std::string>& header) const;
     bool read_record(std::string_view record, std::uint32_t row, DelimitedScratch& scratch) const;
     bool read_member(std::size_t index, std::uint32_t row, DelimitedScratch& scratch) const;
 
@@ -114,14 +114,14 @@ class DelimitedDecoder final : public Decoder {
     DecoderOptions options_;
     std::size_t header_cells_ = 0;  ///< 0: there is no header
     std::size_t least_cells_ = 0;
-    std::vector<Member> members_;
+    std::vector<DelimitedMember> members_;
     std::vector<RowWriter::FieldPlace> places_;  ///< as members_
 };
 
-Result<Member> DelimitedDecoder::member_of(const RecordField& field, const DelimitedOptions& delimited,
-                                           const std::vector<std::string>& header) const {
+Result<DelimitedMember> DelimitedDecoder::member_of(const RecordField& field, const DelimitedOptions& delimited,
+                                                    const std::vector<std::string>& header) const {
     const std::string& name = field.field.name;
-    Member member;
+    DelimitedMember member;
     member.field = &field;
     member.scalar = ScalarReader(field.field.type, field.storage, field.zero_is_absent);
     const auto given = std::find_if(delimited.columns.begin(), delimited.columns.end(),
@@ -162,7 +162,7 @@ Status DelimitedDecoder::plan(const Layout& layout, const DelimitedOptions& deli
     for (const RecordField& field : schema_->fields) {
         Result<Slot> slot = place_of(field, layout);
         if (!slot) return slot.error();
-        Result<Member> member = member_of(field, delimited, header);
+        Result<DelimitedMember> member = member_of(field, delimited, header);
         if (!member) return member.error();
         const bool has_column = member->cell != kNoCell || member->constant.has_value();
         if (has_column && field.field.type.is(TypeKind::list)) {
@@ -180,7 +180,7 @@ Status DelimitedDecoder::plan(const Layout& layout, const DelimitedOptions& deli
 }
 
 bool DelimitedDecoder::read_member(std::size_t index, std::uint32_t row, DelimitedScratch& scratch) const {
-    const Member& member = members_[index];
+    const DelimitedMember& member = members_[index];
     RowWriter::Target& target = scratch.writer.target(index);
     const auto put = [&](auto value) { target.put(row, value); };
     std::string_view text;

@@ -15,7 +15,7 @@ namespace takt {
 namespace {
 
 /// A field of the schema as the walk over a line needs it.
-struct Member {
+struct JsonMember {
     const RecordField* field = nullptr;
     TypeKind kind = TypeKind::null;  ///< of the field
     ScalarReader scalar;             ///< of the field, or of its elements
@@ -58,7 +58,7 @@ class JsonDecoder final : public Decoder {
 
     std::shared_ptr<const RecordSchema> schema_;  ///< shared with the planner; members point into it
     DecoderOptions options_;
-    std::vector<Member> members_;                ///< as the schema's fields
+    std::vector<JsonMember> members_;            ///< as the schema's fields
     std::vector<RowWriter::FieldPlace> places_;  ///< as members_
     NameTable names_;
 };
@@ -85,7 +85,7 @@ class LineReader {
         scratch_.error = fmt::format("byte {}: {}", at - begin_ + 1, what);
         return nullptr;
     }
-    const char* fail_field(const Member& member, std::string_view what) {
+    const char* fail_field(const JsonMember& member, std::string_view what) {
         scratch_.error = fmt::format("field '{}': {}", member.field->field.name, what);
         return nullptr;
     }
@@ -144,7 +144,7 @@ class LineReader {
     }
 
     const char* read_value(const char* at, std::size_t index) {
-        const Member& member = decoder_.members_[index];
+        const JsonMember& member = decoder_.members_[index];
         if (end_ - at >= 4 && std::memcmp(at, "null", 4) == 0) return at + 4;
         if (member.kind == TypeKind::list) return read_list(at, index);
         bool empty = false;
@@ -155,7 +155,7 @@ class LineReader {
     }
 
     const char* read_list(const char* at, std::size_t index) {
-        const Member& member = decoder_.members_[index];
+        const JsonMember& member = decoder_.members_[index];
         if (at == end_ || *at != '[')
             return fail_field(member, fmt::format("expected a list, found {}", json::kind_of(at, end_)));
         const std::uint32_t begin = scratch_.writer.element_count(index);
@@ -172,7 +172,7 @@ class LineReader {
     }
 
     const char* read_elements(const char* at, std::size_t index) {
-        const Member& member = decoder_.members_[index];
+        const JsonMember& member = decoder_.members_[index];
         while (true) {
             bool empty = false;
             at = read_scalar(at, member, empty, [&](auto value) { scratch_.writer.append_element(index, value); });
@@ -189,7 +189,7 @@ class LineReader {
 
     /// Gives the value to `put` in the storage type of the member's kind, or sets `empty` for "".
     template <typename Put>
-    const char* read_scalar(const char* at, const Member& member, bool& empty, Put put) {
+    const char* read_scalar(const char* at, const JsonMember& member, bool& empty, Put put) {
         const TypeKind kind = member.scalar.kind();
         if (at != end_ && *at == '"' && member.scalar.takes_text()) {
             const json::ScannedString scanned = json::scan_string(at + 1, end_);
@@ -215,7 +215,7 @@ class LineReader {
                           fmt::format("expected {}, found {}", member.scalar.expects(), json::kind_of(at, end_)));
     }
 
-    bool unescape(const Member& member, std::string_view& text) {
+    bool unescape(const JsonMember& member, std::string_view& text) {
         char* to = scratch_.writer.arena().allocate(text.size());
         std::size_t size = 0;
         switch (json::unescape(text, to, size)) {

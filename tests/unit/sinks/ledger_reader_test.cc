@@ -160,9 +160,8 @@ TEST(LedgerReader, AMissingFileIsNotMade) {
 }
 
 TEST(ReportTable, AlignsNumbersByTheirPointAndCountsCharacters) {
-    const ReportTable table{
-        .columns = {{"name"}, {"amount", ReportTable::Align::decimal}, {"n", ReportTable::Align::right}},
-        .rows = {{"B\xC3\xBCro", "1.5", "1"}, {"x\n", "-10.25", "10"}, {"", "", ""}}};
+    const ReportTable table{.columns = {{"name"}, {"amount", Align::decimal}, {"n", Align::right}},
+                            .rows = {{"B\xC3\xBCro", "1.5", "1"}, {"x\n", "-10.25", "10"}, {"", "", ""}}};
     EXPECT_EQ(table.text(),
               "name  amount   n\n"
               "----  ------  --\n"

@@ -25,24 +25,24 @@ TEST(Json, EscapesTextAndRepairsUtf8) {
               "b\"");
 }
 
-struct Options {
+struct ReaderOptions {
     std::int64_t count = 3;
     bool strict = false;
     std::string path;
     std::chrono::nanoseconds every{5'000'000'000};
 };
 
-OptionTable<Options> table() {
-    OptionTable<Options> made;
-    made.required("path", &Options::path, "where");
-    made.optional("count", &Options::count, "how many").from(1).below(10);
-    made.optional("strict", &Options::strict, "");
-    made.optional("every", &Options::every, "how often");
+OptionTable<ReaderOptions> reader_table() {
+    OptionTable<ReaderOptions> made;
+    made.required("path", &ReaderOptions::path, "where");
+    made.optional("count", &ReaderOptions::count, "how many").from(1).below(10);
+    made.optional("strict", &ReaderOptions::strict, "");
+    made.optional("every", &ReaderOptions::every, "how often");
     return made;
 }
 
 TEST(OptionSchema, SaysWhatTheTableSays) {
-    const std::string text = table().schema().dump();
+    const std::string text = reader_table().schema().dump();
     EXPECT_THAT(text, testing::HasSubstr(R"("required":["path"],"additionalProperties":false)"));
     EXPECT_THAT(text, testing::HasSubstr(R"({"type":"integer","minimum":1,"exclusiveMaximum":10})"));
     EXPECT_THAT(text, testing::HasSubstr(R"("default":3)"));
@@ -52,10 +52,10 @@ TEST(OptionSchema, SaysWhatTheTableSays) {
 
 TEST(ConfigSchema, HoldsEveryKind) {
     SchemaParts parts;
-    parts.sources = {{"file", "a file", table().describe()}};
-    parts.steps = {{"filter", "drops rows", table().describe()}};
+    parts.sources = {{"file", "a file", reader_table().describe()}};
+    parts.steps = {{"filter", "drops rows", reader_table().describe()}};
     parts.sinks = {{"stdout", "prints", {}}};
-    parts.tables = {{"kv", "a bucket", table().describe()}};
+    parts.tables = {{"kv", "a bucket", reader_table().describe()}};
     parts.fragments.emplace_back("calendars", Json::object());
     const std::string text = config_schema(parts).dump();
     for (const char* part : {"\"source.file\"", "\"step.filter\"", "\"sink.stdout\"", "\"table.kv\"",

@@ -103,17 +103,17 @@ std::string mutate(std::mt19937& random) {
     return text;
 }
 
-struct Options {
+struct RootOptions {
     std::string pipeline;
     std::int64_t again = 0;
     NamedExpressions sources;
 };
 
 TEST(ConfigMutations, NeverCrashAndStayInsideTheFile) {
-    OptionTable<Options> table;
-    table.required("pipeline", &Options::pipeline, "");
-    table.optional("again", &Options::again, "");
-    table.optional("sources", &Options::sources, "");
+    OptionTable<RootOptions> table;
+    table.required("pipeline", &RootOptions::pipeline, "");
+    table.optional("again", &RootOptions::again, "");
+    table.optional("sources", &RootOptions::sources, "");
     std::mt19937 random(20'000);
     std::size_t refused = 0;
     for (int round = 0; round < 20'000; ++round) {
@@ -124,7 +124,7 @@ TEST(ConfigMutations, NeverCrashAndStayInsideTheFile) {
             ASSERT_EQ(mistakes.render(), "");
         }
         refused += mistakes.empty() ? 0u : 1u;
-        Options options;
+        RootOptions options;
         table.read(root, "config", options, mistakes);
         for (const Mistake& mistake : mistakes.list()) {
             ASSERT_TRUE(inside(mistake.place)) << mistake.code << " " << mistake.message << " at " << mistake.place.line

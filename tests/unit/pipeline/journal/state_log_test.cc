@@ -226,7 +226,7 @@ EpochResult epoch_with(const Plan& plan, std::uint64_t epoch, int postings) {
     return result;
 }
 
-SinkAnswers settled(std::uint64_t epoch) {
+SinkAnswers answers_settled(std::uint64_t epoch) {
     SinkAnswers answers;
     answers.positions.push_back({"ledger", -3, 70 + epoch, epoch});
     return answers;
@@ -246,7 +246,7 @@ TEST(StateLog, KnowsWhatEachSinkHasNotAnswered) {
         ASSERT_EQ(past->sinks.size(), 1u);
         EXPECT_EQ(past->sinks[0].until, 0u);
         ASSERT_TRUE(log->append(epoch_with(plan, 1, 2), {}).ok());
-        ASSERT_TRUE(log->append(epoch_with(plan, 2, 3), settled(1)).ok());
+        ASSERT_TRUE(log->append(epoch_with(plan, 2, 3), answers_settled(1)).ok());
         SinkAnswers answers;
         answers.confirmations.push_back({"ledger", "2-0", DeliveryState::accepted, 1, "17", "", "", 0});
         answers.confirmations.push_back({"ledger", "2-1", DeliveryState::unknown, 3, "", "late", "", 0});
@@ -290,7 +290,7 @@ void write_long(Disk& disk, const Plan& plan, std::uint64_t first, std::uint64_t
     for (std::uint64_t epoch = first; epoch <= last; ++epoch) {
         SinkAnswers answers;
         if (epoch > 1) {
-            answers = settled(epoch - 1);
+            answers = answers_settled(epoch - 1);
             answers.confirmations.push_back(
                 {"ledger", fmt::format("{}-1", epoch - 1), DeliveryState::refused, 1, "", "CLOSED", "", 0});
         }

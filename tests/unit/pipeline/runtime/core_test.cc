@@ -17,6 +17,7 @@ namespace {
 
 using synthetic::Event;
 using synthetic::make_block;
+using synthetic::sale;
 using testing::ElementsAre;
 using testing::SizeIs;
 
@@ -49,9 +50,6 @@ class CoreHarness {
     std::map<std::uint32_t, std::uint64_t> next_sequence_ = {{0, 1}, {1, 1}};
 };
 
-Event sale(std::uint64_t id, std::int64_t time, std::uint64_t key = 7, std::int64_t amount = 10) {
-    return {.id = id, .key = key, .time = time, .amount = amount};
-}
 Event of_kind(std::uint64_t id, Event::Kind kind, std::int64_t time = 10'000) {
     return {.id = id, .key = 7, .time = time, .amount = 10, .kind = kind};
 }

@@ -16,13 +16,10 @@ namespace takt {
 namespace {
 
 using synthetic::Event;
+using synthetic::sale;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::SizeIs;
-
-Event sale(std::uint64_t id, std::int64_t time) {
-    return {.id = id, .key = 7, .time = time, .amount = 10};
-}
 
 /// What a test's source says, read by read; after the script it says `last`.
 struct Script {

@@ -498,14 +498,14 @@ class LiveTableEngine : public testing::Test {
     std::thread thread_;
 };
 
-Event sale(std::uint64_t id) {
+Event unpriced_sale(std::uint64_t id) {
     return {.id = id, .key = 7, .time = 10'000, .amount = 0};
 }
 
 TEST_F(LiveTableEngine, SourcesStartWhenTheTableIsLoadedAndLaterEventsSeeItsChanges) {
     origin_->opens.assign(20, Error{"E526", "no answer"});
     origin_->content = {found(put("PUMP", 1, "3"))};
-    say({sale(1)});
+    say({unpriced_sale(1)});
     start();
     wait_until([](const EngineStatus& status) { return status.tables[0].retries == 20; });
     wait_until([](const EngineStatus& status) { return status.events == 1; });
@@ -513,11 +513,11 @@ TEST_F(LiveTableEngine, SourcesStartWhenTheTableIsLoadedAndLaterEventsSeeItsChan
     origin_->say({put("PUMP", 2, "50")});
     // Nothing comes in: an empty epoch brings the change.
     wait_until([](const EngineStatus& status) { return status.tables[0].revision == 2; });
-    say({sale(2)});
+    say({unpriced_sale(2)});
     wait_until([](const EngineStatus& status) { return status.events == 2; });
     origin_->say({removal("PUMP", 3)});
     wait_until([](const EngineStatus& status) { return status.tables[0].revision == 3; });
-    say({sale(3)});
+    say({unpriced_sale(3)});
     end_input();
     ASSERT_TRUE(finish().ok());
     const EngineStatus status = engine_->status();

@@ -26,6 +26,10 @@ struct Event {
     std::uint64_t partition = 0;
 };
 
+inline Event sale(std::uint64_t id, std::int64_t time, std::uint64_t key = 7, std::int64_t amount = 10) {
+    return {.id = id, .key = key, .time = time, .amount = amount};
+}
+
 constexpr Duration kWindow = 1000;
 constexpr Duration kLateness = 2000;
 constexpr Duration kHorizon = 20'000;

@@ -11,6 +11,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/unit/pipeline/state/instant.h"
+
 namespace takt {
 namespace {
 
@@ -20,12 +22,6 @@ std::shared_ptr<const TimeZone> zone(std::string_view name) {
     auto found = TimeZone::find(name);
     EXPECT_TRUE(found) << name;
     return found.value();
-}
-
-Timestamp at(std::string_view text) {
-    const auto time = parse_timestamp(text);
-    EXPECT_TRUE(time) << text;
-    return time.value_or(0);
 }
 
 std::string text(const Window& window) {

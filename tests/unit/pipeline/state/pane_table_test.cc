@@ -26,12 +26,12 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
     return texts;
 }
 
-struct Table {
+struct PaneLog {
     PaneTable panes;
     std::vector<std::string> fired;   ///< "key@start=sum"
     std::vector<std::string> purged;  ///< "key@start"
 
-    explicit Table(Duration lateness) : panes(16, lateness) {}
+    explicit PaneLog(Duration lateness) : panes(16, lateness) {}
 
     PaneTable::Pane& add(std::string_view key, const Window& window, std::int64_t value) {
         PaneTable::Pane& pane = panes.upsert({hash64(key), key, window});
@@ -54,7 +54,7 @@ struct Table {
 };
 
 TEST(PaneTable, SumsWhatBelongsToOneKeyAndWindow) {
-    Table table(0);
+    PaneLog table(0);
     table.add("a", {0, 10}, 1);
     table.add("b", {0, 10}, 2);
     table.add("a", {10, 20}, 4);
@@ -76,7 +76,7 @@ TEST(PaneTable, TellsKeysWithTheSameHashApart) {
 }
 
 TEST(PaneTable, FiresWhenTheWatermarkReachesTheEndAndNotBefore) {
-    Table table(100);
+    PaneLog table(100);
     table.add("a", {0, 10}, 1);
     table.advance(9);
     EXPECT_THAT(table.fired, IsEmpty());
@@ -87,7 +87,7 @@ TEST(PaneTable, FiresWhenTheWatermarkReachesTheEndAndNotBefore) {
 }
 
 TEST(PaneTable, FiresAgainOnceForAnEpochWithLateEvents) {
-    Table table(100);
+    PaneLog table(100);
     table.add("a", {0, 10}, 1);
     table.add("b", {0, 10}, 1);
     table.advance(10);
@@ -103,7 +103,7 @@ TEST(PaneTable, FiresAgainOnceForAnEpochWithLateEvents) {
 }
 
 TEST(PaneTable, FiresAPaneThatIsMadeLate) {
-    Table table(100);
+    PaneLog table(100);
     table.advance(50);
     EXPECT_FALSE(table.add("a", {0, 10}, 1).fired());
     table.advance(50);
@@ -113,7 +113,7 @@ TEST(PaneTable, FiresAPaneThatIsMadeLate) {
 }
 
 TEST(PaneTable, PurgesOnlyWhenTheWatermarkIsLaterThanEndAndLateness) {
-    Table table(100);
+    PaneLog table(100);
     table.add("a", {0, 10}, 1);
     table.advance(110);
     EXPECT_THAT(table.fired, ElementsAre("a@0=1"));
@@ -127,7 +127,7 @@ TEST(PaneTable, PurgesOnlyWhenTheWatermarkIsLaterThanEndAndLateness) {
 }
 
 TEST(PaneTable, FiresEverythingAtTheEndOfTime) {
-    Table table(8 * kHour);
+    PaneLog table(8 * kHour);
     table.add("a", {0, 10}, 1);
     table.add("b", {10, kEndOfTime}, 2);
     table.advance(kEndOfTime);
@@ -135,7 +135,7 @@ TEST(PaneTable, FiresEverythingAtTheEndOfTime) {
 }
 
 TEST(PaneTable, LeavesAPaneAndItsBlockWhereTheyAre) {
-    Table table(0);
+    PaneLog table(0);
     PaneTable::Pane* first = &table.add("first", {0, 10}, 5);
     for (int i = 0; i < 100'000; ++i) table.add(std::to_string(i), {0, 10}, 1);
     EXPECT_EQ(first, &table.add("first", {0, 10}, 0));
@@ -155,7 +155,7 @@ TEST(PaneTable, FiresAndPurgesLikeAPlainMap) {
             bool changed = true;
         };
         std::map<std::tuple<Timestamp, Timestamp, std::string>, Known> model;
-        Table table(lateness);
+        PaneLog table(lateness);
         Timestamp watermark = 0;
         for (int epoch = 0; epoch < 300; ++epoch) {
             std::vector<std::string> texts;
@@ -218,7 +218,7 @@ TEST(PaneTable, FiresAndPurgesLikeAPlainMap) {
 }
 
 TEST(PaneTable, TakesLittleMemoryBesideBlocksAndKeysAndUsesItAgain) {
-    Table table(0);
+    PaneLog table(0);
     constexpr std::uint64_t kPanes = 200'000;
     const auto fill = [&](Timestamp start) {
         for (std::uint64_t i = 0; i < kPanes; ++i)

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "pipeline/base/decimal.h"
+#include "tests/unit/pipeline/state/instant.h"
 
 namespace takt {
 namespace {
@@ -14,7 +15,7 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-using Table = std::shared_ptr<const TemporalTable>;
+using TablePointer = std::shared_ptr<const TemporalTable>;
 
 TableSpec materials_spec() {
     return {.name = "materials",
@@ -30,7 +31,7 @@ TableSpec units_spec() {
             .fallbacks = {{.part = 0}}};
 }
 
-Result<Table> table_of(TableSpec spec, std::string csv) {
+Result<TablePointer> table_of(TableSpec spec, std::string csv) {
     Result<CsvTable> parsed = parse_csv("t.csv", std::move(csv));
     if (!parsed.ok()) return parsed.error();
     TableBuilder builder(std::move(spec));
@@ -39,16 +40,12 @@ Result<Table> table_of(TableSpec spec, std::string csv) {
 }
 
 std::string refusal(TableSpec spec, std::string csv) {
-    const Result<Table> table = table_of(std::move(spec), std::move(csv));
+    const Result<TablePointer> table = table_of(std::move(spec), std::move(csv));
     return table.ok() ? "accepted" : table.error().text();
 }
 
-Timestamp at(std::string_view text) {
-    return parse_timestamp(text).value();
-}
-
 /// The row's value of a column as text; "-" when no row was found, "?" when the value is absent.
-std::string value(const Table& table, std::string_view column, std::initializer_list<std::string_view> key,
+std::string value(const TablePointer& table, std::string_view column, std::initializer_list<std::string_view> key,
                   Timestamp time = 0) {
     const std::int32_t row = table->find(std::span(key.begin(), key.size()), time);
     if (row == TemporalTable::kNoRow) return "-";
@@ -73,7 +70,7 @@ const char* const kMaterials =
     "9,FG,2026-01-01T00:00:00Z,\n";
 
 TEST(TemporalTable, ARowHoldsFromItsInstantUntilTheNextOfItsKey) {
-    const Result<Table> table = table_of(materials_spec(), kMaterials);
+    const Result<TablePointer> table = table_of(materials_spec(), kMaterials);
     ASSERT_TRUE(table.ok()) << table.error().text();
     EXPECT_EQ(value(*table, "standard_cost", {"RM"}, at("2025-12-31T23:59:59.999999999Z")), "-");
     EXPECT_EQ(value(*table, "standard_cost", {"RM"}, at("2026-01-01T00:00:00Z")), "1.250000");
@@ -84,17 +81,17 @@ TEST(TemporalTable, ARowHoldsFromItsInstantUntilTheNextOfItsKey) {
 }
 
 TEST(TemporalTable, AnEmptyCellIsAbsent) {
-    const Result<Table> table = table_of(materials_spec(), kMaterials);
+    const Result<TablePointer> table = table_of(materials_spec(), kMaterials);
     ASSERT_TRUE(table.ok()) << table.error().text();
     EXPECT_EQ(value(*table, "category", {"FG"}, kEndOfTime), "?");
     EXPECT_EQ(value(*table, "category", {"RM"}, kEndOfTime), "raw");
 }
 
 TEST(TemporalTable, TheOwnRowWinsOverTheOneForAll) {
-    const Result<Table> table = table_of(
+    const Result<TablePointer> table = table_of(
         units_spec(), "material,unit,numerator\n*,dozen,12\nSHAFT,dozen,13\nSHAFT,box,7\n*,,1\n" + std::string());
     EXPECT_FALSE(table.ok());  // a part of the key is missing
-    const Result<Table> good =
+    const Result<TablePointer> good =
         table_of(units_spec(), "material,unit,numerator\n*,dozen,12\nSHAFT,dozen,13\nSHAFT,box,7\n");
     ASSERT_TRUE(good.ok()) << good.error().text();
     EXPECT_EQ(value(*good, "numerator", {"SHAFT", "dozen"}), "13");
@@ -108,7 +105,7 @@ TEST(TemporalTable, TheOwnRowWinsOverTheOneForAll) {
 TEST(TemporalTable, FallsBackWhereTheOwnRowDoesNotHoldYet) {
     TableSpec spec = units_spec();
     spec.valid_from = "from";
-    const Result<Table> table = table_of(
+    const Result<TablePointer> table = table_of(
         spec, "material,unit,from,numerator\n*,box,2026-01-01T00:00:00Z,10\nPUMP,box,2026-06-01T00:00:00Z,24\n");
     ASSERT_TRUE(table.ok()) << table.error().text();
     EXPECT_EQ(value(*table, "numerator", {"PUMP", "box"}, at("2026-05-31T23:59:59Z")), "10");
@@ -150,13 +147,13 @@ TEST(TemporalTable, OtherColumnsAreLetStandOnRequest) {
 }
 
 TEST(TemporalTable, ReadsEveryType) {
-    const Result<Table> table = table_of({.name = "t",
-                                          .key = {"k"},
-                                          .fields = {{"b", Type::of(TypeKind::boolean)},
-                                                     {"i", Type::of(TypeKind::int64)},
-                                                     {"t", Type::of(TypeKind::timestamp)},
-                                                     {"d", Type::of(TypeKind::duration)}}},
-                                         "k,b,i,t,d\nx,true,-9223372036854775808,1970-01-01T00:00:01Z,1m\n");
+    const Result<TablePointer> table = table_of({.name = "t",
+                                                 .key = {"k"},
+                                                 .fields = {{"b", Type::of(TypeKind::boolean)},
+                                                            {"i", Type::of(TypeKind::int64)},
+                                                            {"t", Type::of(TypeKind::timestamp)},
+                                                            {"d", Type::of(TypeKind::duration)}}},
+                                                "k,b,i,t,d\nx,true,-9223372036854775808,1970-01-01T00:00:01Z,1m\n");
     ASSERT_TRUE(table.ok()) << table.error().text();
     EXPECT_EQ(value(*table, "b", {"x"}), "true");
     EXPECT_EQ(value(*table, "i", {"x"}), "-9223372036854775808");
@@ -185,7 +182,7 @@ TEST(TemporalTable, ABatchFindsWhatSingleLookupsFind) {
         plain.push_back({key, from, i});
         csv += fmt::format("{},{},{}\n", key, format_timestamp(from), i);
     }
-    const Result<Table> table = table_of(spec, csv);
+    const Result<TablePointer> table = table_of(spec, csv);
     ASSERT_TRUE(table.ok()) << table.error().text();
 
     std::vector<std::string> keys;
@@ -226,7 +223,7 @@ TEST(TemporalTable, ABatchFindsWhatSingleLookupsFind) {
 }
 
 TEST(TemporalTable, AConstantPartOfTheKeyHoldsForAllRows) {
-    const Result<Table> table = table_of(units_spec(), "material,unit,numerator\nA,x,1\nB,x,2\n");
+    const Result<TablePointer> table = table_of(units_spec(), "material,unit,numerator\nA,x,1\nB,x,2\n");
     ASSERT_TRUE(table.ok());
     const std::vector<std::string_view> materials{"B", "A"};
     const std::string_view unit = "x";
@@ -241,13 +238,13 @@ TEST(TemporalTable, AConstantPartOfTheKeyHoldsForAllRows) {
 }
 
 TEST(TemporalTable, AnEmptyTableFindsNothing) {
-    const Result<Table> table = table_of(units_spec(), "material,unit,numerator\n");
+    const Result<TablePointer> table = table_of(units_spec(), "material,unit,numerator\n");
     ASSERT_TRUE(table.ok()) << table.error().text();
     EXPECT_EQ(value(*table, "numerator", {"A", "x"}), "-");
 }
 
 TEST(TemporalTable, AnUpdateMakesANewSnapshotAndLeavesTheOldOne) {
-    const Result<Table> before = table_of(materials_spec(), kMaterials);
+    const Result<TablePointer> before = table_of(materials_spec(), kMaterials);
     ASSERT_TRUE(before.ok());
     const std::vector<TableUpdate> updates{
         {.key = {"RM"},
@@ -258,7 +255,7 @@ TEST(TemporalTable, AnUpdateMakesANewSnapshotAndLeavesTheOldOne) {
         {.key = {"FG"}, .erase = true},
         {.key = {"FG"}, .valid_from = at("2026-07-01T00:00:00Z"), .values = {{"standard_cost", "3"}}},
     };
-    const Result<Table> after = updated(**before, updates);
+    const Result<TablePointer> after = updated(**before, updates);
     ASSERT_TRUE(after.ok()) << after.error().text();
     EXPECT_EQ(value(*after, "standard_cost", {"RM"}, kEndOfTime), "7.000000");
     EXPECT_EQ(value(*after, "category", {"RM"}, kEndOfTime), "raw");
@@ -271,11 +268,11 @@ TEST(TemporalTable, AnUpdateMakesANewSnapshotAndLeavesTheOldOne) {
 }
 
 TEST(TemporalTable, ABadUpdateSaysWhereItCameFrom) {
-    const Result<Table> table = table_of(materials_spec(), kMaterials);
+    const Result<TablePointer> table = table_of(materials_spec(), kMaterials);
     ASSERT_TRUE(table.ok());
     const auto refused = [&](TableUpdate update) {
         update.place = "bucket MASTER, key RM";
-        const Result<Table> after = updated(**table, std::span(&update, 1));
+        const Result<TablePointer> after = updated(**table, std::span(&update, 1));
         return after.ok() ? "accepted" : after.error().text();
     };
     const Timestamp from = at("2026-01-01T00:00:00Z");

@@ -18,8 +18,8 @@ std::shared_ptr<const RecordSchema> declared(std::vector<Field> fields) {
     return std::make_shared<const RecordSchema>(make_schema(std::move(fields)));
 }
 
-Decoded decode(const std::shared_ptr<const RecordSchema>& schema, const DelimitedOptions& options,
-               const std::vector<std::string>& records) {
+Decoded decode_delimited(const std::shared_ptr<const RecordSchema>& schema, const DelimitedOptions& options,
+                         const std::vector<std::string>& records) {
     const Layout layout = layout_of(*schema);
     auto decoder = make_delimited_decoder(schema, layout, options, {});
     EXPECT_TRUE(decoder.ok()) << decoder.error().text();
@@ -47,11 +47,11 @@ TEST(DelimitedDecoder, FieldsComeFromColumnsByNamePlaceOrConstant) {
     DelimitedOptions options;
     options.header = "machine,case,x\r";
     options.columns = {{.field = "order", .column = "case"}, {.field = "plant", .constant = "P100"}};
-    EXPECT_EQ(decode(schema, options, {"M1,Case1,"}).show(0), "order='Case1' machine='M1' plant='P100'");
+    EXPECT_EQ(decode_delimited(schema, options, {"M1,Case1,"}).show(0), "order='Case1' machine='M1' plant='P100'");
     options.header.reset();
     options.columns = {
         {.field = "order", .index = 3}, {.field = "machine", .index = 1}, {.field = "plant", .constant = "P1"}};
-    EXPECT_EQ(decode(schema, options, {"M1,,Case1,more"}).show(0), "order='Case1' machine='M1' plant='P1'");
+    EXPECT_EQ(decode_delimited(schema, options, {"M1,,Case1,more"}).show(0), "order='Case1' machine='M1' plant='P1'");
 }
 
 TEST(DelimitedDecoder, RefusesAFieldWithoutAColumn) {
@@ -65,21 +65,23 @@ TEST(DelimitedDecoder, RefusesAFieldWithoutAColumn) {
 }
 
 TEST(DelimitedDecoder, QuotesAreThoseOfRfc4180) {
-    const Decoded decoded =
-        decode(kTwoTexts, {.header = "a,b"},
-               {"\"x,\"\"y\"\"\",\"two\nlines\"", "\"\",z\r\n", "\"open,z", "a\"b,c", "\"a\"b,c", "", "\r\n"});
+    const Decoded decoded = decode_delimited(
+        kTwoTexts, {.header = "a,b"},
+        {"\"x,\"\"y\"\"\",\"two\nlines\"", "\"\",z\r\n", "\"open,z", "a\"b,c", "\"a\"b,c", "", "\r\n"});
     ASSERT_EQ(decoded.rows(), 5u);
     EXPECT_EQ(decoded.show(0), "a='x,\"y\"' b='two\nlines'");
     EXPECT_EQ(decoded.show(1), "a=- b='z'");
     EXPECT_EQ(decoded.reject_text(2), "a quoted cell is not closed");
     EXPECT_EQ(decoded.reject_text(3), "there is a quote inside an unquoted cell");
     EXPECT_EQ(decoded.reject_text(4), "there is text behind a closing quote");
-    EXPECT_EQ(decode(kTwoTexts, {.delimiter = '\t', .quotes = false, .header = "a\tb"}, {"5\" pipe\tb"}).show(0),
-              "a='5\" pipe' b='b'");
+    EXPECT_EQ(
+        decode_delimited(kTwoTexts, {.delimiter = '\t', .quotes = false, .header = "a\tb"}, {"5\" pipe\tb"}).show(0),
+        "a='5\" pipe' b='b'");
 }
 
 TEST(DelimitedDecoder, ARecordHasAsManyCellsAsTheHeaderAndIsText) {
-    const Decoded decoded = decode(kTwoTexts, {.header = "a,b"}, {"1", "1,2,3", "\xff,1", std::string("\0,1", 3), ","});
+    const Decoded decoded =
+        decode_delimited(kTwoTexts, {.header = "a,b"}, {"1", "1,2,3", "\xff,1", std::string("\0,1", 3), ","});
     EXPECT_EQ(decoded.reject_text(0), "the record has 1 cells, expected 2");
     EXPECT_EQ(decoded.reject_text(1), "the record has 3 cells, expected 2");
     EXPECT_EQ(decoded.reject_text(2), "the record is not valid UTF-8");
@@ -91,8 +93,8 @@ TEST(DelimitedDecoder, NumbersMayHaveLeadingZerosAndStayExact) {
     const auto schema = declared({{"d", Type::decimal(3), false},
                                   {"i", Type::of(TypeKind::int64), false},
                                   {"f", Type::of(TypeKind::float64), false}});
-    const Decoded decoded =
-        decode(schema, {.header = "d,i,f"}, {"0071,-007,00.5", "0.1234,1,1", "00,0,-0", "1,1.5,1", "+1,1,1", " 1,1,1"});
+    const Decoded decoded = decode_delimited(
+        schema, {.header = "d,i,f"}, {"0071,-007,00.5", "0.1234,1,1", "00,0,-0", "1,1.5,1", "+1,1,1", " 1,1,1"});
     EXPECT_EQ(decoded.show(0), "d=71000d3 i=-7 f=0.5");
     EXPECT_EQ(decoded.reject_text(1), "field 'd': is no number, has too many decimals, or is out of range");
     EXPECT_EQ(decoded.show(2), "d=0d3 i=0 f=-0");
@@ -103,7 +105,7 @@ TEST(DelimitedDecoder, NumbersMayHaveLeadingZerosAndStayExact) {
 
 TEST(DelimitedDecoder, AMissingRequiredCellIsMalformed) {
     const auto schema = declared({{"a", Type::of(TypeKind::string), true}, {"b", Type::of(TypeKind::string), false}});
-    EXPECT_EQ(decode(schema, {.header = "a,b"}, {",1"}).reject_text(0), "field 'a': is missing");
+    EXPECT_EQ(decode_delimited(schema, {.header = "a,b"}, {",1"}).reject_text(0), "field 'a': is missing");
 }
 
 TEST(TimeForm, ReadsPatternsWithAnOffset) {
@@ -163,7 +165,7 @@ TEST(DelimitedDecoder, ReadsTheRealFiles) {
                                       {"activity", Type::of(TypeKind::string), true},
                                       {"start", Type::of(TypeKind::timestamp), true},
                                       {"end", Type::of(TypeKind::timestamp), true}});
-    const Decoded decoded = decode(activities, options, log);
+    const Decoded decoded = decode_delimited(activities, options, log);
     ASSERT_EQ(decoded.rows(), log.size());
     for (std::size_t row = 0; row < log.size(); ++row)
         ASSERT_FALSE(decoded.malformed(row)) << log[row] << decoded.reject_text(row);
@@ -176,7 +178,7 @@ TEST(DelimitedDecoder, ReadsTheRealFiles) {
     const auto readings = declared({{"at", Type::of(TypeKind::timestamp), true},
                                     {"power", Type::of(TypeKind::int64), true},
                                     {"seventh", Type::decimal(2), true}});
-    const Decoded read = decode(readings, tabs, sensor);
+    const Decoded read = decode_delimited(readings, tabs, sensor);
     ASSERT_EQ(read.rows(), sensor.size());
     for (std::size_t row = 0; row < sensor.size(); ++row) ASSERT_FALSE(read.malformed(row)) << sensor[row];
     EXPECT_EQ(read.show(0),

@@ -12,8 +12,8 @@ namespace {
 using Framing = DecoderOptions::Framing;
 using ::testing::HasSubstr;
 
-Decoded decode(const std::vector<std::string>& messages, Framing framing = Framing::automatic,
-               const std::vector<std::string>& names = {}) {
+Decoded decode_events(const std::vector<std::string>& messages, Framing framing = Framing::automatic,
+                      const std::vector<std::string>& names = {}) {
     const Layout layout = layout_of(*event_schema(), names);
     DecoderOptions options{.source = 3, .event_time = layout.find("event_time"), .framing = framing};
     auto decoder = make_flatbuffers_decoder(event_schema(), layout, options);
@@ -30,12 +30,12 @@ std::string replaced(std::string message, std::string_view needle, std::string_v
 }
 
 TEST(FlatBuffersDecoder, ReadsWhatTheGeneratedCodeWrote) {
-    const Decoded decoded = decode({event_message({.recorded_time = 2'000'000'000,
-                                                   .quantity = -1'500'000,
-                                                   .value = 0.25,
-                                                   .area = "A",
-                                                   .work_center = "WC-1",
-                                                   .operator_id = "Zoë"})});
+    const Decoded decoded = decode_events({event_message({.recorded_time = 2'000'000'000,
+                                                          .quantity = -1'500'000,
+                                                          .value = 0.25,
+                                                          .area = "A",
+                                                          .work_center = "WC-1",
+                                                          .operator_id = "Zoë"})});
     ASSERT_EQ(decoded.rows(), 1u);
     EXPECT_EQ(decoded.show(0),
               "event_id='e-1' kind=4 event_time=1000000000 recorded_time=2000000000 plant='P100' area='A' "
@@ -48,7 +48,7 @@ TEST(FlatBuffersDecoder, ReadsWhatTheGeneratedCodeWrote) {
 }
 
 TEST(FlatBuffersDecoder, AnAbsentValueReadsAsTheDefault) {
-    const Decoded decoded = decode({event_message({.plant = "", .quantity = {}})});
+    const Decoded decoded = decode_events({event_message({.plant = "", .quantity = {}})});
     EXPECT_FALSE(decoded.has("quantity", 0));
     EXPECT_EQ(decoded.value<Int128>("quantity", 0), 0);
     EXPECT_FALSE(decoded.has("plant", 0));
@@ -75,9 +75,9 @@ TEST(FlatBuffersDecoder, RefusesALayoutWhoseTypeDiffersFromTheSchema) {
 }
 
 TEST(FlatBuffersDecoder, MandatoryFieldsAreMissedWhetherTheyAreInUseOrNot) {
-    const Decoded decoded = decode({event_message({.event_id = ""}), event_message({.kind = EventKind::unknown}),
-                                    event_message({.event_time = {}}), event_message({})},
-                                   Framing::automatic, {"lot"});
+    const Decoded decoded = decode_events({event_message({.event_id = ""}), event_message({.kind = EventKind::unknown}),
+                                           event_message({.event_time = {}}), event_message({})},
+                                          Framing::automatic, {"lot"});
     ASSERT_EQ(decoded.rows(), 4u);
     EXPECT_EQ(decoded.reject_text(0), "field 'event_id': is missing");
     EXPECT_EQ(decoded.reject_text(1), "field 'kind': is missing");
@@ -86,7 +86,7 @@ TEST(FlatBuffersDecoder, MandatoryFieldsAreMissedWhetherTheyAreInUseOrNot) {
 }
 
 TEST(FlatBuffersDecoder, AValueOutsideTheEnumerationIsMalformed) {
-    const Decoded decoded = decode(
+    const Decoded decoded = decode_events(
         {event_message({.kind = static_cast<EventKind>(17)}), event_message({.kind = static_cast<EventKind>(18)})});
     EXPECT_FALSE(decoded.malformed(0));
     EXPECT_EQ(decoded.reject_text(1), "field 'kind': value is not of its enumeration");
@@ -98,8 +98,8 @@ TEST(FlatBuffersDecoder, TextMustBeUtf8WithoutZeroAtEveryLengthAndPlace) {
             std::string good(size, 'x'), zero = good, broken = good;
             zero[at] = '\0';
             broken[at] = '\xff';
-            const Decoded decoded =
-                decode({event_message({.lot = good}), event_message({.lot = zero}), event_message({.lot = broken})});
+            const Decoded decoded = decode_events(
+                {event_message({.lot = good}), event_message({.lot = zero}), event_message({.lot = broken})});
             EXPECT_EQ(decoded.text("lot", 0), good);
             EXPECT_EQ(decoded.reject_text(1), "field 'lot': string holds U+0000") << size << " " << at;
             EXPECT_EQ(decoded.reject_text(2), "field 'lot': string is not valid UTF-8") << size << " " << at;
@@ -109,7 +109,7 @@ TEST(FlatBuffersDecoder, TextMustBeUtf8WithoutZeroAtEveryLengthAndPlace) {
 
 TEST(FlatBuffersDecoder, AMalformedRowIsAbsentInEveryColumnAndKeepsItsBytes) {
     const std::string broken = replaced(event_message({}), "L-2026-05-12", std::string("L-2026\0\0\0\0-12", 12));
-    const Decoded decoded = decode({event_message({}), broken});
+    const Decoded decoded = decode_events({event_message({}), broken});
     ASSERT_TRUE(decoded.malformed(1));
     for (const Field& field : decoded.layout.fields()) EXPECT_FALSE(decoded.has(field.name, 1)) << field.name;
     EXPECT_EQ(decoded.text("event_id", 1), "");
@@ -121,7 +121,7 @@ TEST(FlatBuffersDecoder, EveryCutOfAMessageIsOneRowAndNeverReadsBeyondIt) {
     const std::string whole = event_message({.value = 1.5, .corrects = "e-0"});
     std::vector<std::string> cuts;
     for (std::size_t size = 1; size < whole.size(); ++size) cuts.push_back(whole.substr(0, size));
-    const Decoded decoded = decode(cuts);
+    const Decoded decoded = decode_events(cuts);
     ASSERT_EQ(decoded.rows(), cuts.size());
     EXPECT_TRUE(decoded.malformed(0));
     EXPECT_EQ(decoded.reject_text(100).empty(), false);
@@ -132,13 +132,13 @@ TEST(FlatBuffersDecoder, SaysWhichStringRunsPastTheEnd) {
     const std::size_t at = message.find("L-2026-05-12");
     const std::uint32_t length = 1000;
     std::memcpy(message.data() + at - 4, &length, 4);
-    EXPECT_EQ(decode({message}).reject_text(0), "field 'lot': string runs past the end of the message");
+    EXPECT_EQ(decode_events({message}).reject_text(0), "field 'lot': string runs past the end of the message");
 }
 
 TEST(FlatBuffersDecoder, OneMessageMayHoldManyEvents) {
     const std::string chain = event_message({.event_id = "a"}, true) + event_message({.event_id = "b"}, true) +
                               event_message({.event_id = "c"}, true);
-    const Decoded decoded = decode({chain, event_message({.event_id = "d"})});
+    const Decoded decoded = decode_events({chain, event_message({.event_id = "d"})});
     ASSERT_EQ(decoded.rows(), 4u);
     std::string ids;
     for (std::size_t row = 0; row < 4; ++row) {
@@ -151,7 +151,7 @@ TEST(FlatBuffersDecoder, OneMessageMayHoldManyEvents) {
 TEST(FlatBuffersDecoder, ABrokenEventAmongManyIsItsOwnRow) {
     const std::string broken = replaced(event_message({.event_id = "b"}, true), "P100", "P\xff\xff\xff");
     const Decoded decoded =
-        decode({event_message({.event_id = "a"}, true) + broken + event_message({.event_id = "c"}, true)});
+        decode_events({event_message({.event_id = "a"}, true) + broken + event_message({.event_id = "c"}, true)});
     ASSERT_EQ(decoded.rows(), 3u);
     EXPECT_FALSE(decoded.malformed(0));
     EXPECT_TRUE(decoded.malformed(1));
@@ -173,19 +173,19 @@ TEST(FlatBuffersDecoder, AnEventByItselfIsOneWhateverTheFraming) {
 
 TEST(FlatBuffersDecoder, ATailThatFitsNoEventIsOneRow) {
     const std::string chain = event_message({.event_id = "a"}, true) + std::string("\x20\0\0\0rest", 8);
-    const Decoded prefixed = decode({chain}, Framing::size_prefixed);
+    const Decoded prefixed = decode_events({chain}, Framing::size_prefixed);
     ASSERT_EQ(prefixed.rows(), 2u);
     EXPECT_EQ(prefixed.text("event_id", 0), "a");
     EXPECT_EQ(prefixed.reject_text(1), "an event's length runs past the end of the message");
-    const Decoded automatic = decode({chain});
+    const Decoded automatic = decode_events({chain});
     ASSERT_EQ(automatic.rows(), 1u);
     EXPECT_TRUE(automatic.malformed(0));
 }
 
 TEST(FlatBuffersDecoder, AnEmptyMessageIsNoRowAndZerosAreOne) {
-    EXPECT_EQ(decode({"", event_message({}), ""}).rows(), 1u);
-    EXPECT_EQ(decode({std::string(4, '\0')}, Framing::size_prefixed).rows(), 0u);
-    const Decoded zeros = decode({std::string(4, '\0'), std::string(8, '\0'), std::string(64, '\0')});
+    EXPECT_EQ(decode_events({"", event_message({}), ""}).rows(), 1u);
+    EXPECT_EQ(decode_events({std::string(4, '\0')}, Framing::size_prefixed).rows(), 0u);
+    const Decoded zeros = decode_events({std::string(4, '\0'), std::string(8, '\0'), std::string(64, '\0')});
     ASSERT_EQ(zeros.rows(), 3u);
     for (std::size_t row = 0; row < 3; ++row) EXPECT_TRUE(zeros.malformed(row));
 }
@@ -195,7 +195,7 @@ TEST(FlatBuffersDecoder, FillsBatchesAndKeepsTheOrder) {
     constexpr std::size_t kRows = 2 * kBatchRows + kRest;
     std::vector<std::string> messages;
     for (std::size_t i = 0; i < kRows; ++i) messages.push_back(event_message({.event_id = fmt::format("e-{}", i)}));
-    const Decoded decoded = decode(messages);
+    const Decoded decoded = decode_events(messages);
     ASSERT_EQ(decoded.batches.size(), 3u);
     EXPECT_EQ(decoded.batches[0]->rows, kBatchRows);
     EXPECT_EQ(decoded.batches[2]->rows, kRest);
@@ -211,7 +211,7 @@ TEST(FlatBuffersDecoder, UnalignedBytesReadTheSame) {
         block->keep = bytes;
         const Layout layout = layout_of(*event_schema());
         auto decoder = make_flatbuffers_decoder(event_schema(), layout, {});
-        EXPECT_EQ(decode_all(**decoder, layout, block).show(0), decode({message}).show(0));
+        EXPECT_EQ(decode_all(**decoder, layout, block).show(0), decode_events({message}).show(0));
     }
 }
 

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::string_view kHead = R"({"event_id":"a","kind":"produced","event_time":"2026-05-12T12:00:00Z")";
 
-Decoded decode(const std::vector<std::string>& lines, const std::vector<std::string>& names = {},
-               std::shared_ptr<const RecordSchema> schema = event_schema()) {
+Decoded decode_json(const std::vector<std::string>& lines, const std::vector<std::string>& names = {},
+                    std::shared_ptr<const RecordSchema> schema = event_schema()) {
     const Layout layout = layout_of(*schema, names);
     auto decoder = make_json_decoder(schema, layout, {.event_time = layout.find("event_time")});
     EXPECT_TRUE(decoder.ok());
@@ -31,12 +31,12 @@ std::string event(std::string_view more) {
 
 /// "" when the event with these members is read, else why not.
 std::string refusal(std::string_view more) {
-    const Decoded decoded = decode({event(more)});
+    const Decoded decoded = decode_json({event(more)});
     return decoded.malformed(0) ? decoded.reject_text(0) : "";
 }
 
 TEST(JsonDecoder, ReadsEveryFieldOfTheBuiltInSchema) {
-    const Decoded decoded = decode({event(R"("quantity":"1.50","value":2.5,"lot":"L1","plant":null,"unit":"")")});
+    const Decoded decoded = decode_json({event(R"("quantity":"1.50","value":2.5,"lot":"L1","plant":null,"unit":"")")});
     ASSERT_EQ(decoded.rows(), 1u);
     EXPECT_EQ(
         decoded.show(0),
@@ -58,7 +58,7 @@ TEST(JsonDecoder, QuantitiesCountByValueAndExactly) {
         {"\"-9223372036854.775808\"", "-9223372036854775808"},
     };
     for (const auto& [written, units] : cases) {
-        const Decoded decoded = decode({event(fmt::format("\"quantity\":{}", written))}, {"quantity"});
+        const Decoded decoded = decode_json({event(fmt::format("\"quantity\":{}", written))}, {"quantity"});
         EXPECT_EQ(decoded.show(0), "quantity=" + units + "d6") << written;
     }
     for (const char* written : {"1.0000001", "1e400", "9223372036854.775808", "\"+1\"", "\" 1\"", "\".5\"", "\"01\"",
@@ -68,9 +68,9 @@ TEST(JsonDecoder, QuantitiesCountByValueAndExactly) {
 }
 
 TEST(JsonDecoder, AFieldOfAnotherTypeIsMalformedAlsoWhereNoColumnUsesIt) {
-    const Decoded decoded = decode({event(R"("area":1.5)"), event(R"("value":"1.5")"), event(R"("lot":["a"])"),
-                                    event(R"("value":true)"), event(R"("value":"")")},
-                                   {"event_id"});
+    const Decoded decoded = decode_json({event(R"("area":1.5)"), event(R"("value":"1.5")"), event(R"("lot":["a"])"),
+                                         event(R"("value":true)"), event(R"("value":"")")},
+                                        {"event_id"});
     EXPECT_EQ(decoded.reject_text(0), "field 'area': expected a string, found a number");
     EXPECT_EQ(decoded.reject_text(1), "field 'value': expected a number, found a string");
     EXPECT_EQ(decoded.reject_text(2), "field 'lot': expected a string, found a list");
@@ -82,7 +82,7 @@ TEST(JsonDecoder, AFieldMayStandThereOnceHoweverItsKeyIsWritten) {
     EXPECT_EQ(refusal(R"("lot":"a","lot":"a")"), "field 'lot': stands there twice");
     EXPECT_EQ(refusal(R"("lot":null,"l\u006ft":"a")"), "field 'lot': stands there twice");
     EXPECT_EQ(refusal(R"("x":1,"x":2,"Lot":"a","lot":"b")"), "");
-    EXPECT_EQ(decode({event(R"("l\u006ft":"b")")}, {"lot"}).text("lot", 0), "b");
+    EXPECT_EQ(decode_json({event(R"("l\u006ft":"b")")}, {"lot"}).text("lot", 0), "b");
 }
 
 TEST(JsonDecoder, OtherFieldsAreIgnoredWhateverTheyHoldIfItIsJson) {
@@ -130,7 +130,7 @@ TEST(JsonDecoder, IgnoredFieldsMayNestAsDeepAsALineIsLong) {
 }
 
 TEST(JsonDecoder, StringsAreWhatTheirEscapesSay) {
-    const Decoded decoded = decode({event(R"("lot":"\"\\\/\b\f\n\r\t\u00fc\ud83d\ude00x")")}, {"lot"});
+    const Decoded decoded = decode_json({event(R"("lot":"\"\\\/\b\f\n\r\t\u00fc\ud83d\ude00x")")}, {"lot"});
     EXPECT_EQ(decoded.text("lot", 0), "\"\\/\b\f\n\r\t\u00fc\U0001f600x");
     EXPECT_EQ(refusal(R"("lot":"a\u0000")"), "field 'lot': string holds U+0000");
     EXPECT_EQ(refusal(R"("lot":"\ud83d")"), "field 'lot': string holds a lone surrogate");
@@ -151,11 +151,12 @@ TEST(JsonDecoder, ControlCharactersAndBrokenUtf8AreFoundAtEveryPlace) {
 }
 
 TEST(JsonDecoder, MandatoryFieldsAreMissed) {
-    const Decoded decoded = decode({R"({})", R"({"event_id":"a","kind":"unknown","event_time":"2026-05-12T12:00:00Z"})",
-                                    R"({"event_id":"","kind":"cycle","event_time":"2026-05-12T12:00:00Z"})",
-                                    R"({"event_id":"a","kind":"cycle","event_time":null})",
-                                    R"({"event_id":"a","kind":"Cycle","event_time":"2026-05-12T12:00:00Z"})"},
-                                   {"lot"});
+    const Decoded decoded =
+        decode_json({R"({})", R"({"event_id":"a","kind":"unknown","event_time":"2026-05-12T12:00:00Z"})",
+                     R"({"event_id":"","kind":"cycle","event_time":"2026-05-12T12:00:00Z"})",
+                     R"({"event_id":"a","kind":"cycle","event_time":null})",
+                     R"({"event_id":"a","kind":"Cycle","event_time":"2026-05-12T12:00:00Z"})"},
+                    {"lot"});
     EXPECT_EQ(decoded.reject_text(0), "field 'event_id': is missing");
     EXPECT_EQ(decoded.reject_text(1), "field 'kind': is 'unknown', which says that it is missing");
     EXPECT_EQ(decoded.reject_text(2), "field 'event_id': is missing");
@@ -164,7 +165,7 @@ TEST(JsonDecoder, MandatoryFieldsAreMissed) {
 }
 
 TEST(JsonDecoder, ALineOfBlanksIsNoRowAndEverythingElseIsOne) {
-    EXPECT_EQ(decode({"", " ", "\t \r", "\r"}).rows(), 0u);
+    EXPECT_EQ(decode_json({"", " ", "\t \r", "\r"}).rows(), 0u);
     const std::vector<std::string> lines = {"\v",
                                             "\f",
                                             "\xc2\xa0",
@@ -178,10 +179,10 @@ TEST(JsonDecoder, ALineOfBlanksIsNoRowAndEverythingElseIsOne) {
                                             event("") + ",",
                                             event("") + std::string(1, '\0'),
                                             "# x"};
-    const Decoded decoded = decode(lines);
+    const Decoded decoded = decode_json(lines);
     ASSERT_EQ(decoded.rows(), lines.size());
     for (std::size_t row = 0; row < lines.size(); ++row) EXPECT_TRUE(decoded.malformed(row)) << lines[row];
-    EXPECT_FALSE(decode({" \t" + event("") + " \r"}).malformed(0));
+    EXPECT_FALSE(decode_json({" \t" + event("") + " \r"}).malformed(0));
 }
 
 TEST(JsonDecoder, LinesUpToOneMebibyteAreRead) {
@@ -189,7 +190,7 @@ TEST(JsonDecoder, LinesUpToOneMebibyteAreRead) {
     const auto line = [&](std::size_t size) {
         return event("\"lot\":\"" + std::string(size - shell.size(), 'x') + "\"");
     };
-    const Decoded decoded = decode({line(kMaxJsonBytes), line(kMaxJsonBytes + 1)}, {"lot"});
+    const Decoded decoded = decode_json({line(kMaxJsonBytes), line(kMaxJsonBytes + 1)}, {"lot"});
     EXPECT_EQ(decoded.text("lot", 0).size(), kMaxJsonBytes - shell.size());
     EXPECT_EQ(decoded.reject_text(1), "the line is longer than 1 MiB");
 }
@@ -198,15 +199,15 @@ TEST(JsonDecoder, EveryCutOfALineIsOneMalformedRow) {
     const std::string whole = event(R"("quantity":1.5,"lot":"\u00fc","x":[1,{"y":null}],"value":-1e5)");
     std::vector<std::string> cuts;
     for (std::size_t size = 1; size < whole.size(); ++size) cuts.push_back(whole.substr(0, size));
-    const Decoded decoded = decode(cuts);
+    const Decoded decoded = decode_json(cuts);
     ASSERT_EQ(decoded.rows(), cuts.size());
     for (std::size_t row = 0; row < cuts.size(); ++row) EXPECT_TRUE(decoded.malformed(row)) << cuts[row];
 }
 
 TEST(JsonDecoder, KeysInAnotherOrderThanInTheLineBeforeReadTheSame) {
     const Decoded decoded =
-        decode({event(R"("lot":"1","unit":"2")"), event(R"("unit":"2","lot":"1")"),
-                R"({"lot":"1","event_time":"2026-05-12T12:00:00Z","unit":"2","kind":"produced","event_id":"a"})"});
+        decode_json({event(R"("lot":"1","unit":"2")"), event(R"("unit":"2","lot":"1")"),
+                     R"({"lot":"1","event_time":"2026-05-12T12:00:00Z","unit":"2","kind":"produced","event_id":"a"})"});
     EXPECT_EQ(decoded.show(1), decoded.show(0));
     EXPECT_EQ(decoded.show(2), decoded.show(0));
 }
@@ -219,7 +220,7 @@ TEST(JsonDecoder, ReadsListsAndNumbersOfADeclaredSchema) {
                                                     {"on", Type::of(TypeKind::boolean), false},
                                                     {"raw", Type::of(TypeKind::bytes), false},
                                                     {"took", Type::of(TypeKind::duration), false}}));
-    const Decoded decoded = decode(
+    const Decoded decoded = decode_json(
         {R"({"flags":[1,2e1],"names":["a",""],"big":18446744073709551615,"on":true,"raw":"YWI=","took":"1h30m"})",
          R"({"flags":[],"big":18446744073709551616})", R"({"flags":[ ],"on":false})", R"({"flags":[3,null]})",
          R"({"flags":[7]})"},
@@ -249,7 +250,7 @@ TEST(JsonDecoder, AgreesWithEveryConformanceCase) {
         std::vector<std::string> lines;
         for (std::string line; std::getline(file, line);) lines.push_back(line);
         if (!lines.empty() && lines[0].starts_with("\xef\xbb\xbf")) lines[0].erase(0, 3);
-        const Decoded decoded = decode(lines, {"event_id", "quantity"});
+        const Decoded decoded = decode_json(lines, {"event_id", "quantity"});
         std::set<std::uint64_t> malformed;
         for (std::size_t row = 0; row < decoded.rows(); ++row) {
             if (decoded.malformed(row)) malformed.insert(decoded.origin(row).sequence);
