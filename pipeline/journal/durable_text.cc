@@ -85,26 +85,28 @@ Result<std::optional<DurableText>> read_durable_text(Disk& disk, const std::stri
 }
 
 Status write_durable_file(Disk& disk, const std::string& path, std::string_view bytes,
-                          std::optional<CrashPoint> written, std::optional<CrashPoint> named) {
+                          const std::optional<DurableFilePoints>& points) {
     const std::string temporary = path + ".tmp";
     std::unique_ptr<File> file;
     if (const auto error = disk.open(temporary, Disk::Open::empty, file))
         return disk_error("cannot create", temporary, error);
     if (const auto error = file->write_at(0, bytes)) return disk_error("cannot write", temporary, error);
-    if (written) reach(*written);
+    if (points) reach(points->written);
     const bool forgets = mutant("text_not_synchronized");
     if (const auto error = forgets ? std::error_code() : file->fdatasync()) return sync_error(temporary, error);
     file.reset();
+    if (points) reach(points->synchronized);
     if (const auto error = disk.rename(temporary, path)) return disk_error("cannot rename to", path, error);
-    if (named) reach(*named);
+    if (points) reach(points->named);
     if (mutant("text_name_not_synchronized")) return {};
     if (const auto error = disk.sync_directory(folder_of(path))) return sync_error(folder_of(path), error);
+    if (points) reach(points->durable);
     return {};
 }
 
 Status write_durable_text(Disk& disk, const std::string& path, const DurableText& content,
-                          std::optional<CrashPoint> written, std::optional<CrashPoint> named) {
-    return write_durable_file(disk, path, content.text(), written, named);
+                          const std::optional<DurableFilePoints>& points) {
+    return write_durable_file(disk, path, content.text(), points);
 }
 
 Error disk_error(std::string_view what, const std::string& path, std::error_code error) {

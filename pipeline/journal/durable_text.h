@@ -30,14 +30,22 @@ struct DurableText {
 /// it cannot be read.
 Result<std::optional<DurableText>> read_durable_text(Disk& disk, const std::string& path, std::string_view kind);
 
+/// The steps of write_durable_file. Where a file has none of its own, there are none.
+struct DurableFilePoints {
+    CrashPoint written;
+    CrashPoint synchronized;
+    CrashPoint named;
+    CrashPoint durable;
+};
+
 /// Writes a file under a temporary name (PATH.tmp), synchronizes, renames, synchronizes the folder: after a crash the
 /// file is as before or as given. E700, E701, F709.
 Status write_durable_file(Disk& disk, const std::string& path, std::string_view bytes,
-                          std::optional<CrashPoint> written = {}, std::optional<CrashPoint> named = {});
+                          const std::optional<DurableFilePoints>& points = {});
 
 /// The same with a text.
 Status write_durable_text(Disk& disk, const std::string& path, const DurableText& content,
-                          std::optional<CrashPoint> written = {}, std::optional<CrashPoint> named = {});
+                          const std::optional<DurableFilePoints>& points = {});
 
 /// E701 where there was no room, else E700, with the system's reason.
 Error disk_error(std::string_view what, const std::string& path, std::error_code error);

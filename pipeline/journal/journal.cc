@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::string_view kFirstKind = "takt-journal";
 constexpr std::string_view kTemporary = ".tmp";
+constexpr DurableFilePoints kFirstPoints = {CrashPoint::first_written, CrashPoint::first_synchronized,
+                                            CrashPoint::first_named, CrashPoint::first_durable};
 
 Result<JournalSegment> parse_first(const std::string& path, const DurableText& text) {
     const std::optional<Hash128> previous = from_hex(text.find("previous").value_or(""));
@@ -108,6 +110,7 @@ Result<std::optional<JournalReader>> Journal::look(Disk& disk, const std::string
 
 Journal::Journal(Disk& disk, std::string folder, FrameContext context, const Options& options)
     : disk_(disk), folder_(std::move(folder)), context_(std::move(context)), options_(options) {
+    options_.segment_bytes = segment_bytes_for_crashes(options_.segment_bytes);
     CHECK(options_.segment_bytes > 0 && options_.segment_bytes % kSectorBytes == 0);
 }
 
@@ -214,7 +217,9 @@ Status Journal::open_last(std::uint64_t last_frame, std::uint64_t offset) {
     if (const auto error = file_->read_at(last_frame, frame, count)) return disk_error("cannot read", path, error);
     if (const auto error = file_->write_at(last_frame, std::string_view(frame).substr(0, count)))
         return disk_error("cannot write", path, error);
+    reach(CrashPoint::tail_written);
     if (const auto error = file_->fdatasync()) return sync_error(path, error);
+    reach(CrashPoint::tail_durable);
     return {};
 }
 
@@ -250,6 +255,7 @@ Status Journal::make_segment(std::uint64_t size) {
     if (const auto error = file->preallocate(size)) return failed("cannot reserve space for", error);
     reach(CrashPoint::segment_preallocated);
     if (const auto error = file->fdatasync()) return lost(sync_error(temporary, error));
+    reach(CrashPoint::segment_synchronized);
     if (const auto error = disk_.rename(temporary, path)) return failed("cannot rename", error);
     reach(CrashPoint::segment_named);
     const bool forgets = mutant("segment_name_not_synchronized");
@@ -269,9 +275,8 @@ Status Journal::write_first(const JournalSegment& segment) {
                               {{"segment", std::to_string(segment.number)},
                                {"epoch", std::to_string(segment.first_epoch)},
                                {"previous", to_hex(segment.previous)}}};
-    Status status = write_durable_text(disk_, folder_ + "/FIRST", text, CrashPoint::first_written);
+    Status status = write_durable_text(disk_, folder_ + "/FIRST", text, kFirstPoints);
     if (!status && status.error().code == "F709") return lost(status.error());
-    if (status) reach(CrashPoint::first_durable);
     return status;
 }
 
@@ -370,6 +375,7 @@ Status Journal::remove(const std::vector<std::uint64_t>& numbers) {
     }
     if (numbers.empty()) return {};
     if (const auto error = disk_.sync_directory(folder_)) return lost(sync_error(folder_, error));
+    reach(CrashPoint::segments_gone);
     return {};
 }
 

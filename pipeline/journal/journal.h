@@ -122,7 +122,7 @@ class Journal {
     Disk& disk_;
     const std::string folder_;
     const FrameContext context_;
-    const Options options_;
+    Options options_;
     std::vector<JournalSegment> segments_;  // never empty after `open`
     ChainPlace place_;                      // of the next frame
     std::unique_ptr<File> file_;            // the last segment

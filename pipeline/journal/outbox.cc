@@ -10,6 +10,9 @@
 namespace takt {
 namespace {
 
+constexpr DurableFilePoints kOutboxPoints = {CrashPoint::outbox_written, CrashPoint::outbox_synchronized,
+                                             CrashPoint::outbox_named, CrashPoint::outbox_durable};
+
 // Places of entries outlive the growth of the list of sinks.
 static_assert(std::is_nothrow_move_constructible_v<SinkOutbox>);
 
@@ -207,7 +210,7 @@ Status Outbox::save(Disk& disk, const std::string& path, FrameContext context) c
     context.sources = sources_;
     const Result<std::string> bytes = encode_frame(context, as_frame(), {});
     if (!bytes) return bytes.error();
-    return write_durable_file(disk, path, *bytes);
+    return write_durable_file(disk, path, *bytes, kOutboxPoints);
 }
 
 Result<Outbox> Outbox::load(Disk& disk, const std::string& path) {

@@ -19,6 +19,8 @@ constexpr std::string_view kStateEnd = ".state";
 constexpr std::string_view kSnapshotMagic = "TAKTSNAP";
 constexpr std::uint32_t kSnapshotFormatVersion = 3;
 constexpr std::size_t kWriteBytes = 4u << 20;
+constexpr DurableFilePoints kManifestPoints = {CrashPoint::manifest_written, CrashPoint::manifest_synchronized,
+                                               CrashPoint::manifest_named, CrashPoint::manifest_durable};
 
 /// The epoch of "00000000000000000042.manifest"; nothing for other names.
 std::optional<std::uint64_t> epoch_of(std::string_view name, std::string_view end) {
@@ -250,13 +252,16 @@ Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
             if (const auto error = file->write_at(at, std::string_view(bytes).substr(at, kWriteBytes)))
                 return disk_error("cannot write", path, error);
         }
+        reach(CrashPoint::snapshot_written);
         if (const auto error = file->fdatasync()) return sync_error(path, error);
+        reach(CrashPoint::snapshot_synchronized);
     }
     std::string read_back;
     if (const auto error = read_file(*disk_, path, bytes.size() + 1, read_back))
         return disk_error("cannot read back", path, error);
     if (read_back != bytes) return Error{"F720", fmt::format("{} reads back other than it was written", path)};
     if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
+    reach(CrashPoint::snapshot_durable);
     const DurableText manifest{std::string(kManifestKind),
                                1,
                                {{"epoch", std::to_string(state.epoch)},
@@ -265,7 +270,8 @@ Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
                                 {"incarnation", std::to_string(origin.incarnation)},
                                 {"engine_version", origin.engine_version},
                                 {"config_hash", origin.config_hash}}};
-    if (Status written = write_durable_text(*disk_, manifest_path(state.epoch), manifest); !written) return written;
+    if (Status written = write_durable_text(*disk_, manifest_path(state.epoch), manifest, kManifestPoints); !written)
+        return written;
     epochs_.erase(
         std::remove_if(epochs_.begin(), epochs_.end(), [&](std::uint64_t epoch) { return epoch >= state.epoch; }),
         epochs_.end());
@@ -279,9 +285,12 @@ Status SnapshotStore::remove_old() {
         const std::uint64_t epoch = epochs_.front();
         if (const auto error = disk_->unlink(manifest_path(epoch)))
             return disk_error("cannot remove", manifest_path(epoch), error);
+        reach(CrashPoint::manifest_unlinked);
         if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
+        reach(CrashPoint::manifest_gone);
         if (const auto error = disk_->unlink(state_path(epoch)); error && error != std::errc::no_such_file_or_directory)
             return disk_error("cannot remove", state_path(epoch), error);
+        reach(CrashPoint::snapshot_unlinked);
         epochs_.erase(epochs_.begin());
     }
     return {};

@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view kIdentityKind = "takt-state";
 constexpr std::string_view kIncarnationKind = "takt-incarnation";
 constexpr std::size_t kOwnerBytes = 256;
+constexpr DurableFilePoints kIncarnationPoints = {CrashPoint::incarnation_written, CrashPoint::incarnation_synchronized,
+                                                  CrashPoint::incarnation_named, CrashPoint::incarnation_durable};
+constexpr DurableFilePoints kIdentityPoints = {CrashPoint::identity_written, CrashPoint::identity_synchronized,
+                                               CrashPoint::identity_named, CrashPoint::identity_durable};
 
 std::string owner_text(const StateOwner& owner, std::uint64_t incarnation) {
     // Always of one size, so that nothing of a longer one stays behind it.
@@ -118,12 +122,10 @@ Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path,
     // For people only: the lock is the open file, and the number that counts is in a file of its own.
     if (const auto error = state.lock_->write_at(0, owner_text(owner, state.incarnation_)))
         return disk_error("cannot write", lock, error);
+    reach(CrashPoint::owner_written);
     const DurableText next = {std::string(kIncarnationKind), 1, {{"incarnation", std::to_string(state.incarnation_)}}};
-    if (Status status = write_durable_text(disk, incarnation_path, next, CrashPoint::incarnation_written,
-                                           CrashPoint::incarnation_named);
-        !status)
+    if (Status status = write_durable_text(disk, incarnation_path, next, kIncarnationPoints); !status)
         return status.error();
-    reach(CrashPoint::incarnation_durable);
 
     if (const auto error = disk.make_directory(state.journal_folder()))
         return disk_error("cannot make the folder", state.journal_folder(), error);
@@ -131,8 +133,8 @@ Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path,
     if (!*found) {
         DurableText made = identity_text(identity);
         made.values.emplace_back("name", state.name_);
-        if (Status status = write_durable_text(disk, identity_path, made); !status) return status.error();
-        reach(CrashPoint::identity_durable);
+        if (Status status = write_durable_text(disk, identity_path, made, kIdentityPoints); !status)
+            return status.error();
     }
     return state;
 }

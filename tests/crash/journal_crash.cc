@@ -1,9 +1,11 @@
-// The journal on a real disk in a process that dies by SIGKILL at every crash point: what was said to be durable is
-// there, and the next start goes on from it. Compiled with TAKT_FAULTS, unlike what is shipped.
+// The journal and its snapshots on a real disk in a process that dies by SIGKILL at every crash point: what was said to
+// be durable is there, and the next start goes on from it. Compiled with TAKT_FAULTS, unlike what is shipped.
 //
 //   journal_crash                all crash points, each at its first, second and fourth time
+//   journal_crash points         their names
 //   journal_crash run FOLDER     goes on with a journal for some epochs; prints each epoch when it is durable
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,8 @@
 
 #include "pipeline/journal/crash_point.h"
 #include "pipeline/journal/journal.h"
+#include "pipeline/journal/outbox.h"
+#include "pipeline/journal/snapshot_store.h"
 #include "pipeline/journal/state_directory.h"
 #include "tests/unit/pipeline/journal/journal_folder.h"
 #include "tests/unit/pipeline/journal/sample_frame.h"
@@ -36,6 +40,7 @@ Frame frame_of(std::uint64_t epoch) {
 struct Opened {
     StateDirectory state;
     std::unique_ptr<Journal> journal;
+    SnapshotStore snapshots;
 };
 
 Opened open_state(const std::string& folder) {
@@ -48,20 +53,38 @@ Opened open_state(const std::string& folder) {
     Result<std::unique_ptr<Journal>> journal =
         Journal::open(real_disk(), state->journal_folder(), std::move(context), options);
     if (!journal) fail(journal.error().text());
-    return {std::move(state).value(), std::move(journal).value()};
+    Result<SnapshotStore> snapshots = SnapshotStore::open(real_disk(), snapshot_folder(folder), {.kept = 1});
+    if (!snapshots) fail(snapshots.error().text());
+    return {std::move(state).value(), std::move(journal).value(), std::move(snapshots).value()};
+}
+
+/// What the daemon does from time to time: a snapshot, and what sinks have said is kept; then the frames may go.
+void remove_before(Opened& opened, const std::string& folder, std::uint64_t epoch) {
+    EngineState state;
+    state.epoch = epoch;
+    if (Status status = opened.snapshots.write(state, {opened.state.incarnation(), "0.1.0", "config"}); !status)
+        fail(status.error().text());
+    auto reader = opened.journal->read(opened.journal->first_epoch());
+    if (!reader) fail(reader.error().text());
+    Outbox outbox;
+    while (auto stored = reader->next()) {
+        if (!*stored) break;
+        outbox.add(**stored);
+    }
+    if (Status status = outbox.save(real_disk(), outbox_path(folder), sample::context()); !status)
+        fail(status.error().text());
+    if (Status status = opened.journal->drop_before(epoch); !status) fail(status.error().text());
 }
 
 void run(const std::string& folder) {
-    const Opened opened = open_state(folder);
+    Opened opened = open_state(folder);
     Journal& journal = *opened.journal;
     for (std::uint64_t i = 1; i <= kEpochs; ++i) {
         const std::uint64_t epoch = journal.last_epoch() + 1;
         if (Status status = journal.append(frame_of(epoch)); !status) fail(status.error().text());
         std::printf("%llu\n", static_cast<unsigned long long>(epoch));
         std::fflush(stdout);
-        if (i % 4 == 0) {
-            if (Status status = journal.drop_before(epoch); !status) fail(status.error().text());
-        }
+        if (i % 4 == 0) remove_before(opened, folder, epoch);
     }
 }
 
@@ -103,6 +126,14 @@ std::uint64_t verify(const std::string& folder, const std::string& crash_at, std
         fail(
             fmt::format("{}: epoch {} was durable, the journal ends with {}", crash_at, durable, journal.last_epoch()));
     }
+    auto found = opened.snapshots.load();
+    if (!found) fail(found.error().text());
+    if (!found->unusable.empty()) fail(fmt::format("{}: {}", crash_at, found->unusable.front().reason));
+    const std::uint64_t snapshot = found->newest ? found->newest->state.epoch : 0;
+    if (snapshot > journal.last_epoch() || journal.first_epoch() > snapshot + 1) {
+        fail(fmt::format("{}: the snapshot is of epoch {}, the journal has {} to {}", crash_at, snapshot,
+                         journal.first_epoch(), journal.last_epoch()));
+    }
     auto reader = journal.read(journal.first_epoch());
     if (!reader) fail(reader.error().text());
     for (std::uint64_t epoch = journal.first_epoch(); epoch <= journal.last_epoch(); ++epoch) {
@@ -122,8 +153,8 @@ void crash_at_every_point() {
             const JournalFolder folder;
             const std::string state = folder / "state";
             std::uint64_t durable = 0;
-            if (point == CrashPoint::tail_cleared) {
-                // It takes a torn frame to get there.
+            if (to_string(point).starts_with("tail_")) {
+                // It takes a journal to get there, and a torn frame.
                 durable = run_until(state, "frame_half:6").durable;
             }
             const std::string crash_at = fmt::format("{}:{}", to_string(point), time);
@@ -146,10 +177,12 @@ void crash_at_every_point() {
 int main(int count, char** arguments) {
     if (count == 3 && std::string(arguments[1]) == "run") {
         takt::run(arguments[2]);
+    } else if (count == 2 && std::string(arguments[1]) == "points") {
+        for (int i = 0; i < takt::kCrashPoints; ++i) fmt::print("{}\n", to_string(static_cast<takt::CrashPoint>(i)));
     } else if (count == 1) {
         takt::crash_at_every_point();
     } else {
-        takt::fail("usage: journal_crash [run FOLDER]");
+        takt::fail("usage: journal_crash [points | run FOLDER]");
     }
     return 0;
 }
