@@ -228,15 +228,17 @@ Result<std::optional<SnapshotStore::Snapshot>> SnapshotStore::look(Disk& disk, c
     return std::move(found->newest);
 }
 
-Result<SnapshotStore::Found> SnapshotStore::load() const {
+Result<SnapshotStore::Found> SnapshotStore::load() {
     Found found;
-    for (auto epoch = epochs_.rbegin(); epoch != epochs_.rend(); ++epoch) {
-        Result<Snapshot> snapshot = read(*epoch);
+    while (!epochs_.empty()) {
+        Result<Snapshot> snapshot = read(epochs_.back());
         if (snapshot) {
             found.newest = std::move(*snapshot);
             break;
         }
-        found.unusable.push_back({*epoch, snapshot.error().text()});
+        found.unusable.push_back({epochs_.back(), snapshot.error().text()});
+        unusable_.push_back(epochs_.back());
+        epochs_.pop_back();
     }
     return found;
 }
@@ -272,27 +274,32 @@ Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
                                 {"config_hash", origin.config_hash}}};
     if (Status written = write_durable_text(*disk_, manifest_path(state.epoch), manifest, kManifestPoints); !written)
         return written;
-    epochs_.erase(
-        std::remove_if(epochs_.begin(), epochs_.end(), [&](std::uint64_t epoch) { return epoch >= state.epoch; }),
-        epochs_.end());
+    std::erase_if(epochs_, [&](std::uint64_t epoch) { return epoch >= state.epoch; });
+    std::erase(unusable_, state.epoch);
     epochs_.push_back(state.epoch);
     return remove_old();
 }
 
-/// A manifest goes first, so that what is left of a snapshot never counts.
 Status SnapshotStore::remove_old() {
-    while (epochs_.size() > options_.kept) {
-        const std::uint64_t epoch = epochs_.front();
-        if (const auto error = disk_->unlink(manifest_path(epoch)))
-            return disk_error("cannot remove", manifest_path(epoch), error);
-        reach(CrashPoint::manifest_unlinked);
-        if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
-        reach(CrashPoint::manifest_gone);
-        if (const auto error = disk_->unlink(state_path(epoch)); error && error != std::errc::no_such_file_or_directory)
-            return disk_error("cannot remove", state_path(epoch), error);
-        reach(CrashPoint::snapshot_unlinked);
-        epochs_.erase(epochs_.begin());
+    for (; !unusable_.empty(); unusable_.pop_back()) {
+        if (Status removed = remove(unusable_.back()); !removed) return removed;
     }
+    for (; epochs_.size() > options_.kept; epochs_.erase(epochs_.begin())) {
+        if (Status removed = remove(epochs_.front()); !removed) return removed;
+    }
+    return {};
+}
+
+/// A manifest goes first, so that what is left of a snapshot never counts.
+Status SnapshotStore::remove(std::uint64_t epoch) {
+    if (const auto error = disk_->unlink(manifest_path(epoch)); error && error != std::errc::no_such_file_or_directory)
+        return disk_error("cannot remove", manifest_path(epoch), error);
+    reach(CrashPoint::manifest_unlinked);
+    if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
+    reach(CrashPoint::manifest_gone);
+    if (const auto error = disk_->unlink(state_path(epoch)); error && error != std::errc::no_such_file_or_directory)
+        return disk_error("cannot remove", state_path(epoch), error);
+    reach(CrashPoint::snapshot_unlinked);
     return {};
 }
 

@@ -48,14 +48,15 @@ class SnapshotStore {
     /// there is none. E700.
     static Result<std::optional<Snapshot>> look(Disk& disk, const std::string& folder);
 
-    /// The newest snapshot that is whole. E700: the folder cannot be read.
-    Result<Found> load() const;
+    /// The newest snapshot that is whole. Newer ones do not count any more, and go when the next one is written. E700:
+    /// the folder cannot be read.
+    Result<Found> load();
     /// Returns when the snapshot is durable and verified; then removes those beyond `kept`. E700, E701: it could not be
     /// written, those before stand. F709: a synchronization failed; end the process.
     Status write(const EngineState& state, const Origin& origin);
     /// The epoch of the oldest snapshot that is kept: the journal must reach back to the one after. 0: none.
     std::uint64_t oldest() const { return epochs_.empty() ? 0 : epochs_.front(); }
-    /// Epochs of the snapshots that have a manifest, ascending.
+    /// Epochs of the snapshots that count, ascending.
     const std::vector<std::uint64_t>& epochs() const { return epochs_; }
 
   private:
@@ -65,11 +66,13 @@ class SnapshotStore {
     std::string manifest_path(std::uint64_t epoch) const;
     Result<Snapshot> read(std::uint64_t epoch) const;
     Status remove_old();
+    Status remove(std::uint64_t epoch);
 
     Disk* disk_;
     std::string folder_;
     Options options_;
     std::vector<std::uint64_t> epochs_;
+    std::vector<std::uint64_t> unusable_;  ///< found by `load`; their files are there
 };
 
 /// Where the snapshots lie in a state directory.

@@ -120,7 +120,7 @@ Ended run_until(const std::string& folder, const std::string& crash_at) {
 
 /// Reads everything that is there; the last epoch.
 std::uint64_t verify(const std::string& folder, const std::string& crash_at, std::uint64_t durable) {
-    const Opened opened = open_state(folder);
+    Opened opened = open_state(folder);
     const Journal& journal = *opened.journal;
     if (journal.last_epoch() < durable || journal.last_epoch() > durable + 1) {
         fail(
