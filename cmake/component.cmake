@@ -1,17 +1,22 @@
-# takt_component(FOLDER DEPENDS a b ... [PRECOMPILE HEADER]): a static library takt_FOLDER (slashes become underscores) of the folder's own .cc
+# takt_component(FOLDER DEPENDS a b ...): a static library takt_FOLDER (slashes become underscores) of the folder's own .cc
 # files. A dependency that is not a folder of ours is a dep_NAME of dependencies.cmake. What a folder may include is what it
-# names here. Precompiled headers are shared, but for a folder that names a further one.
+# names here. Precompiled headers are shared.
+# The presets compile several files of a folder as one, but not at -O3, where g++ inlines the less the larger a unit is, and optimising
+# takes longer than headers. Names in an anonymous namespace therefore differ from those of the folder's other files.
 function(takt_component folder)
-  cmake_parse_arguments(ARG "" "PRECOMPILE" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   set(target takt_${name})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   if(sources)
     add_library(${target} STATIC ${sources})
+    if(CMAKE_BUILD_TYPE STREQUAL "Release")
+      set_target_properties(${target} PROPERTIES UNITY_BUILD OFF)
+    endif()
     set(scope PUBLIC)
-    if(name STREQUAL "pipeline_base" OR ARG_PRECOMPILE OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-      target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h ${ARG_PRECOMPILE})
+    if(name STREQUAL "pipeline_base" OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_precompile_headers(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
     else()
       target_precompile_headers(${target} REUSE_FROM takt_pipeline_base)
     endif()

@@ -26,6 +26,19 @@ std::string last_part(const std::string& qualified_name) {
     return dot == std::string::npos ? qualified_name : qualified_name.substr(dot + 1);
 }
 
+/// The verifier takes any number for an enumeration of the schema's schema, the accessors that flatc makes do not.
+reflection::BaseType read_base_type(const reflection::Type& type, flatbuffers::voffset_t place) {
+    const auto number = reinterpret_cast<const flatbuffers::Table&>(type).GetField<std::int8_t>(place, 0);
+    return number >= 0 && number < reflection::MaxBaseType ? static_cast<reflection::BaseType>(number)
+                                                           : reflection::None;
+}
+reflection::BaseType base_type_of(const reflection::Field& field) {
+    return read_base_type(*field.type(), reflection::Type::VT_BASE_TYPE);
+}
+reflection::BaseType element_of(const reflection::Field& field) {
+    return read_base_type(*field.type(), reflection::Type::VT_ELEMENT);
+}
+
 Storage storage_of(reflection::BaseType type) {
     switch (type) {
         case reflection::Bool:
@@ -124,8 +137,8 @@ class Reader {
         record.field.name = text(field.name());
         record.field.required = field.required() || attribute(field, "mandatory").has_value();
         record.vtable_offset = field.offset();
-        record.storage = storage_of(field.type()->base_type());
-        record.element = record.storage == Storage::vector ? storage_of(field.type()->element()) : Storage::none;
+        record.storage = storage_of(base_type_of(field));
+        record.element = record.storage == Storage::vector ? storage_of(element_of(field)) : Storage::none;
         const Storage scalar = record.storage == Storage::vector ? record.element : record.storage;
         if (scalar == Storage::none || scalar == Storage::vector || is_union_tag(field)) {
             result.notes.push_back(fmt::format("field '{}' is a {}: it is not read", record.field.name, shape(field)));
@@ -154,11 +167,11 @@ class Reader {
 
     bool is_union_tag(const reflection::Field& field) const {
         const auto is_tag = [](reflection::BaseType type) { return type == reflection::UType; };
-        return is_tag(field.type()->base_type()) || is_tag(field.type()->element());
+        return is_tag(base_type_of(field)) || is_tag(element_of(field));
     }
 
     std::string_view shape(const reflection::Field& field) const {
-        switch (field.type()->base_type()) {
+        switch (base_type_of(field)) {
             case reflection::Obj:
                 return "table or struct";
             case reflection::Union:

@@ -1,18 +1,24 @@
-# libFuzzer targets, clang only: cmake -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DTAKT_FUZZ=ON -DTAKT_BENCH=OFF, then
-# build/fuzz/tests/fuzz_frame NEW_INPUTS tests/fuzz/corpus/frame. Not part of a plain build.
+# libFuzzer targets, clang only: the preset `fuzz`, which tests/fuzz/run builds. Not part of other builds.
+add_custom_target(takt_fuzz_targets)
+
+# takt_fuzz(NAME LIBRARY...): fuzz_NAME of NAME_fuzz.cc, with inputs to begin with in corpus/NAME.
+function(takt_fuzz name)
+  add_executable(fuzz_${name} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/fuzz/${name}_fuzz.cc)
+  target_compile_definitions(fuzz_${name} PRIVATE TAKT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(fuzz_${name} PRIVATE ${ARGN})
+  add_dependencies(takt_fuzz_targets fuzz_${name})
+endfunction()
+
 if(TAKT_FUZZ)
-  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-    message(FATAL_ERROR "TAKT_FUZZ needs clang: -DCMAKE_CXX_COMPILER=clang++-14")
-  endif()
-  set(fuzzed)
-  foreach(file base/check base/hash base/decimal plan/outcomes journal/crc32c journal/frame journal/frame_sections)
-    list(APPEND fuzzed ${CMAKE_SOURCE_DIR}/pipeline/${file}.cc)
-  endforeach()
-  add_executable(fuzz_frame EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/frame_fuzz.cc ${fuzzed})
-  target_include_directories(fuzz_frame PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
-  target_compile_options(fuzz_frame PRIVATE -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-    "SHELL:-include ${CMAKE_SOURCE_DIR}/cmake/precompiled.h")
-  target_link_options(fuzz_frame PRIVATE -fsanitize=fuzzer,address,undefined)
-  target_link_libraries(fuzz_frame PRIVATE fmt::fmt PkgConfig::XXHASH dep_flatbuffers)
-  add_dependencies(fuzz_frame takt_schemas_generated)
+  takt_fuzz(config takt_pipeline_config)
+  takt_fuzz(csv takt_pipeline_state)
+  takt_fuzz(delimited takt_sources_decode)
+  takt_fuzz(durable_text takt_pipeline_journal takt_simulated_disk)
+  takt_fuzz(expression takt_pipeline_expression)
+  takt_fuzz(flatbuffers takt_sources_decode)
+  takt_fuzz(frame takt_pipeline_journal)
+  takt_fuzz(json takt_sources_decode)
+  takt_fuzz(schema takt_sources_decode)
+  takt_fuzz(snapshot takt_pipeline_journal)
 endif()

@@ -4,7 +4,7 @@ import sys
 
 from tree import CODE_FOLDERS, PRODUCT_FOLDERS, ROOT, files, finish, relative
 
-COMPONENT = re.compile(r"^takt_component\((\S+)(?:\s+PRECOMPILE\s+\S+)?(?:\s+DEPENDS\s+([^)]*))?\)", re.MULTILINE)
+COMPONENT = re.compile(r"^takt_component\((\S+)(?:\s+DEPENDS\s+([^)]*))?\)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 # cli -> sources, operators, sinks -> pipeline -> schemas; a folder of a rank never depends on a higher one, nor on another of its own
 # rank outside its own folder. Sinks may use what the sources know about connections.

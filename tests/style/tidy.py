@@ -19,16 +19,23 @@ from tree import PRODUCT_FOLDERS, ROOT, files, finish
 
 # clang cannot read what g++ precompiled, and does not know all of its warnings.
 PRECOMPILED = re.compile(r" -Winvalid-pch| -include \S*cmake_pch\.hxx")
+# In a unity build one such file includes several sources, which are to be checked each by itself.
+UNITY = re.compile(r"/Unity/unity_\d+_cxx\.cxx$")
+INCLUDED = re.compile(r'^#include "(.+)"$', re.MULTILINE)
 
 
 def compile_commands(build, folder):
-    """Writes the compile commands for clang; the files that are in them."""
-    commands = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
-    for command in commands:
-        command["command"] = PRECOMPILED.sub("", command["command"])
+    """Writes the compile commands for clang, one a source; the file that holds them, and the sources that are in it."""
+    commands = []
+    for listed in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
+        command = PRECOMPILED.sub("", listed["command"])
+        path = listed["file"]
+        sources = INCLUDED.findall(pathlib.Path(path).read_text(encoding="utf-8")) if UNITY.search(path) else [path]
+        commands += [{**listed, "file": source, "command": command.replace(path, source)} for source in sources]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "compile_commands.json").write_text(json.dumps(commands), encoding="utf-8")
-    return {command["file"] for command in commands}
+    written = folder / "compile_commands.json"
+    written.write_text(json.dumps(commands), encoding="utf-8")
+    return written, {command["file"] for command in commands}
 
 
 def changed():
@@ -49,9 +56,9 @@ def main(arguments):
         return 77
     build = pathlib.Path(arguments[0]).resolve()
     folder = build / "tidy"
-    known = compile_commands(build, folder)
+    commands, known = compile_commands(build, folder)
     shared = hashlib.sha256()
-    for path in [ROOT / ".clang-tidy", build / "compile_commands.json", *files(PRODUCT_FOLDERS, ".h"), *files(["schemas"], ".fbs")]:
+    for path in [ROOT / ".clang-tidy", commands, *files(PRODUCT_FOLDERS, ".h"), *files(["schemas"], ".fbs")]:
         shared.update(path.read_bytes())
 
     def check(path):
