@@ -228,6 +228,8 @@ Status Engine::Impl::recover() {
         released_again_.push_back(std::make_shared<const EpochResult>(std::move(epoch)));
     }
     last_logged_ = std::max(last_logged_, base);
+    // By an earlier run. A stop that comes before the next epoch finds nothing left to make again.
+    released_.store(base);
     for (auto& writer : writers_) writer->set_totals(totals);
     std::size_t to_send = 0;
     for (std::size_t i = 0; i < past->sinks.size(); ++i) {

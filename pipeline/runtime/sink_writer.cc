@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
@@ -82,7 +83,8 @@ bool SinkWriter::to_send(const Posting& posting) const {
     if (!plan_.all_postings &&
         std::find(plan_.postings.begin(), plan_.postings.end(), posting.type) == plan_.postings.end())
         return false;
-    return posting.epoch > past_.until || past_.waiting.contains(posting.key);
+    if (posting.epoch > past_.until) return true;
+    return past_.waiting.contains(posting.key) && !mutant("outbox_not_sent_again");
 }
 
 bool SinkWriter::push(std::shared_ptr<const EpochResult> epoch) {
@@ -249,6 +251,7 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
                      {"reason", answers[i].reason}});
                 break;
             case Sink::State::unknown:
+                if (accepted > 0 && mutant("delivery_ends_at_first_known")) break;
                 part.push_back(confirmation(pending[i], answers[i]));
                 unknown.push_back(std::move(pending[i]));
                 break;
