@@ -131,9 +131,10 @@ inline std::vector<Event> make_events(std::uint64_t seed, std::size_t count) {
     return events;
 }
 
-/// One process. Ends by itself, or dies as the log says.
+/// One process. Ends by itself, or dies as the log says. `stop_at_once`: it is told to before it starts.
 inline Status run(Durable& durable, const std::vector<std::vector<Event>>& inputs, EpochLog& log, std::uint32_t lanes,
-                  std::size_t block, std::uint64_t epoch_messages, const DeadLetterLimit& limit = {}) {
+                  std::size_t block, std::uint64_t epoch_messages, const DeadLetterLimit& limit = {},
+                  bool stop_at_once = false) {
     auto made = synthetic::make_plan({.sources = inputs.size()});
     made->plan.dead_letters = limit;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -155,6 +156,7 @@ inline Status run(Durable& durable, const std::vector<std::vector<Event>>& input
     options.retry = {.first = kMillisecond, .longest = 2 * kMillisecond};
     options.log = &log;
     Engine engine(made->plan, options);
+    if (stop_at_once) engine.request_stop();
     return engine.run();
 }
 

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <random>
 
 #include "tests/unit/pipeline/runtime/durable_run.h"
@@ -10,6 +12,41 @@ namespace takt {
 namespace {
 
 using namespace durable;
+
+/// A log with a snapshot of its end that remembers no answer of the sink: what it posted last is to be sent again.
+class UnansweredLog final : public EpochLog {
+  public:
+    explicit UnansweredLog(Durable& durable) : durable_(durable) {}
+
+    Result<Past> recover() override {
+        Past past;
+        if (!state_) return past;
+        past.state = state_;
+        past.epochs = durable_.epochs;
+        SinkPast sink;
+        sink.until = durable_.epochs.back().epoch;
+        for (const EpochResult& epoch : durable_.epochs) {
+            for (const Posting& posting : epoch.postings) sink.waiting.emplace(posting.key, 1);
+        }
+        past.sinks.push_back(std::move(sink));
+        return past;
+    }
+    Status append(const EpochResult& epoch, const SinkAnswers& answers) override {
+        durable_.epochs.push_back(epoch);
+        for (const SinkPosition& position : answers.positions) settled = std::max(settled, position.settled);
+        return {};
+    }
+    Status snapshot(const EngineState& state, std::uint64_t) override {
+        state_ = state;
+        return {};
+    }
+
+    std::uint64_t settled = 0;  ///< up to which epoch the sink has said all
+
+  private:
+    Durable& durable_;
+    std::optional<EngineState> state_;
+};
 
 /// Every key in the order of its effect: what one sink sees of one epoch, and of all, is in order.
 TEST(Recovery, WhereverARunEndsTheNextOneGoesOn) {
@@ -55,6 +92,21 @@ TEST(Recovery, StopsWhereTheEpochsComeOutOtherwise) {
     const Status ended = run(durable, inputs, second, 1, 50, 50);
     ASSERT_FALSE(ended.ok());
     EXPECT_EQ(ended.error().code, "F621") << ended.error().text();
+}
+
+/// Nothing is made again, and nothing new comes before the stop: what is sent again is answered, and that is kept.
+TEST(Recovery, AStopRightAfterTheStartKeepsWhatSinksAnswered) {
+    const std::vector<std::vector<Event>> inputs = {make_events(1, 400)};
+    Durable durable;
+    UnansweredLog log(durable);
+    ASSERT_TRUE(run(durable, inputs, log, 1, 50, 50).ok());
+    const std::uint64_t last = durable.epochs.back().epoch;
+    const std::uint64_t posted = durable.posted.size();
+    ASSERT_GT(posted, 0u);
+    log.settled = 0;
+    ASSERT_TRUE(run(durable, inputs, log, 1, 50, 50, {}, true).ok());
+    EXPECT_EQ(durable.repeats, posted);
+    EXPECT_GE(log.settled, last);
 }
 
 TEST(Recovery, StopsWhereTheSourceHasLessThanTheLog) {
