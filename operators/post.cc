@@ -587,7 +587,7 @@ class PostPlanner {
         pane_.on_error = expression_outcome(step_, stream_, context_);
         spec_.pipeline = context_.pipeline();
         spec_.config_hash = context_.config_hash();
-        spec_.uid = options_.uid.empty() ? step_.name : options_.uid;
+        spec_.uid = options_.of(step_);
         if (!pane_.window.has_windows()) spec_.identity = identity_columns(context_.segment(stream_.segment));
         const StreamId out = plan_pane_step(stream_, std::move(pane_), spec_, context_);
         auto op = std::make_unique<PostOperator>(spec_);

@@ -7,8 +7,8 @@
 
 namespace takt {
 
-/// The idempotency key: 32 lower-case hex digits of the 128-bit hash of (pipeline, type, encoded key, window,
-/// revision). Part of the contract with sinks.
+/// The idempotency key: 32 lower-case hex digits of the 128-bit hash of (pipeline, uid, encoded key, window, revision),
+/// where the uid is that of the step's state. Part of the contract with sinks.
 std::string posting_key(const Posting& posting, std::string_view uid, std::string_view encoded_key,
                         std::uint32_t revision);
 

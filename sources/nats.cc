@@ -3,7 +3,6 @@
 #include <limits>
 
 namespace takt {
-namespace {}  // namespace
 
 OptionTable<NatsSource::Options> NatsSource::options() {
     OptionTable<Options> table;

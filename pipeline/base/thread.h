@@ -89,7 +89,7 @@ class Condition {
 class Thread {
   public:
     Thread() = default;
-    template <typename Body, typename = std::enable_if_t<!std::is_same_v<std::decay_t<Body>, Thread> > >
+    template <typename Body, typename = std::enable_if_t<!std::is_same_v<std::decay_t<Body>, Thread>>>
     explicit Thread(Body&& body) : fiber_(simulated::start(std::forward<Body>(body))) {}
     Thread(Thread&& other) noexcept : fiber_(std::exchange(other.fiber_, 0)) {}
     Thread& operator=(Thread&& other) noexcept {

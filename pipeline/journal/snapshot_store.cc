@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 
 #include "pipeline/base/bytes.h"
@@ -173,12 +172,17 @@ Result<SnapshotStore> SnapshotStore::open(Disk& disk, const std::string& folder,
     SnapshotStore store(disk, folder, options);
     if (const auto error = disk.make_directory(folder)) return disk_error("cannot make", folder, error);
     if (const auto error = disk.sync_directory(folder_of(folder))) return sync_error(folder_of(folder), error);
-    std::vector<std::string> names;
-    if (const auto error = disk.list(folder, names)) return disk_error("cannot list", folder, error);
-    for (const std::string& name : names) {
-        if (const auto epoch = epoch_of(name, kManifestEnd)) store.epochs_.push_back(*epoch);
-    }
+    if (const auto error = store.find_epochs()) return disk_error("cannot list", folder, error);
     return store;
+}
+
+std::error_code SnapshotStore::find_epochs() {
+    std::vector<std::string> names;
+    const std::error_code error = disk_->list(folder_, names);
+    for (const std::string& name : names) {
+        if (const auto epoch = epoch_of(name, kManifestEnd)) epochs_.push_back(*epoch);
+    }
+    return error;
 }
 
 std::string SnapshotStore::state_path(std::uint64_t epoch) const {
@@ -215,14 +219,9 @@ Result<SnapshotStore::Snapshot> SnapshotStore::read(std::uint64_t epoch) const {
 
 Result<std::optional<SnapshotStore::Snapshot>> SnapshotStore::look(Disk& disk, const std::string& folder) {
     SnapshotStore store(disk, folder, Options{});
-    std::vector<std::string> names;
-    const auto error = disk.list(folder, names);
+    const auto error = store.find_epochs();
     if (error == std::errc::no_such_file_or_directory) return std::optional<Snapshot>();
     if (error) return disk_error("cannot list", folder, error);
-    for (const std::string& name : names) {
-        if (const auto epoch = epoch_of(name, kManifestEnd)) store.epochs_.push_back(*epoch);
-    }
-    std::sort(store.epochs_.begin(), store.epochs_.end());
     Result<Found> found = store.load();
     if (!found) return found.error();
     return std::move(found->newest);

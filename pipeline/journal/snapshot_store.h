@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "pipeline/base/result.h"
@@ -64,6 +65,8 @@ class SnapshotStore {
         : disk_(&disk), folder_(std::move(folder)), options_(options) {}
     std::string state_path(std::uint64_t epoch) const;
     std::string manifest_path(std::uint64_t epoch) const;
+    /// Those that have a manifest.
+    std::error_code find_epochs();
     Result<Snapshot> read(std::uint64_t epoch) const;
     Status remove_old();
     Status remove(std::uint64_t epoch);

@@ -327,7 +327,7 @@ class Pass final : public PlanContext {
     void identify(const StepSpec& step, const StepUid& uid, InputPart input, std::vector<StepParameter> parameters,
                   KeyedNode& node) override {
         node.kind = step.operator_name;
-        node.uid = uid.uid.empty() ? step.name : uid.uid;
+        node.uid = uid.of(step);
         node.uid_was = uid.uid_was;
         const auto place = [&](const char* option) {
             const ConfigNode* written = step.node->find(option);

@@ -19,7 +19,7 @@ namespace takt {
 
 /// A step of the config, its input resolved.
 struct StepSpec {
-    std::string name;  ///< uid of its state, label of its metrics
+    std::string name;  ///< also the label of its metrics
     std::string operator_name;
     const ConfigNode* node = nullptr;  ///< the mapping with its options
     Place place;                       ///< of the name
@@ -30,6 +30,8 @@ struct StepSpec {
 struct StepUid {
     std::string uid;      ///< empty: the step's name
     std::string uid_was;  ///< empty: it takes over nobody's state
+
+    const std::string& of(const StepSpec& step) const { return uid.empty() ? step.name : uid; }
 
     /// Adds both to the table of options that have them by these names.
     template <typename Options>
