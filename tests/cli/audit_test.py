@@ -4,18 +4,12 @@
 """
 import contextlib
 import json
-import pathlib
 import signal
 import sqlite3
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TAKT = ""
-PATIENCE_S = 60
+from takt_case import PATIENCE_S, ROOT, TaktCase, main
 
 PIPELINE = """
 pipeline: small
@@ -48,20 +42,14 @@ sinks:
 """
 
 
-def takt(*arguments, cwd=None):
-    return subprocess.run([TAKT, *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=PATIENCE_S)
-
-
 def event(number, hour, quantity, material="PUMP", kind="produced"):
     return json.dumps({"event_id": f"e{number}", "kind": kind, "event_time": f"2026-05-12T{hour:02}:10:00Z", "material": material,
                        "quantity": quantity}) + "\n"
 
 
-class Audit(unittest.TestCase):
+class Audit(TaktCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
+        super().setUp()
         self.write_config("false")
         lines = [event(1, 6, 3), event(2, 6, 1, "VALVE"), event(1, 6, 3), event(3, 7, 1, kind="reading"), event(4, 8, 2), "no event\n",
                  event(5, 6, 1), event(6, 9, 4, "VALVE")]
@@ -71,11 +59,11 @@ class Audit(unittest.TestCase):
         (self.path / "small.yaml").write_text(PIPELINE.format(root=ROOT, follow=follow), encoding="utf-8")
 
     def run_pipeline(self):
-        done = takt("run", "small.yaml", "--state", "state", "--progress", "none", cwd=self.path)
+        done = self.takt("run", "small.yaml", "--state", "state", "--progress", "none")
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def audit(self, *more):
-        return takt("audit", "state", "--ledger", "ledger.db", *more, cwd=self.path)
+        return self.takt("audit", "state", "--ledger", "ledger.db", *more)
 
     def change(self, *statements):
         with contextlib.closing(sqlite3.connect(self.path / "ledger.db")) as ledger:
@@ -103,7 +91,7 @@ class Audit(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("equation 5 (sink) does not balance", done.stderr)
         self.assertIn("the books do not balance", done.stdout)
-        self.assertEqual(takt("audit", "state", cwd=self.path).returncode, 0, "the journal by itself is as it was")
+        self.assertEqual(self.takt("audit", "state").returncode, 0, "the journal by itself is as it was")
 
     def test_another_posting_of_the_same_amount_is_found(self):
         self.run_pipeline()
@@ -128,7 +116,7 @@ class Audit(unittest.TestCase):
 
     def test_a_daemon_at_work_can_be_audited(self):
         self.write_config("true")
-        with subprocess.Popen([TAKT, "run", "small.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "50ms"],
+        with subprocess.Popen([self.program, "run", "small.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "50ms"],
                               cwd=self.path, stderr=subprocess.PIPE, text=True) as daemon:
             end = time.monotonic() + PATIENCE_S
             audits = 0
@@ -157,14 +145,13 @@ class Audit(unittest.TestCase):
         self.assertNotIn(" 0 in open windows", done.stdout)
 
     def test_what_is_no_state_is_refused(self):
-        done = takt("audit", "nowhere", cwd=self.path)
+        done = self.takt("audit", "nowhere")
         self.assertEqual(done.returncode, 2)
         self.assertIn("C704", done.stderr)
         self.run_pipeline()
         self.assertIn("C635", self.audit("--sink", "other").stderr)
-        self.assertEqual(takt("audit", "state", "--ledger", "none.db", cwd=self.path).returncode, 2)
+        self.assertEqual(self.takt("audit", "state", "--ledger", "none.db").returncode, 2)
 
 
 if __name__ == "__main__":
-    TAKT = str(pathlib.Path(sys.argv.pop(1)).resolve())
-    unittest.main()
+    main()

@@ -4,18 +4,12 @@
 """
 import contextlib
 import json
-import pathlib
 import signal
 import sqlite3
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TAKT = ""
-PATIENCE_S = 60
+from takt_case import PATIENCE_S, ROOT, TaktCase, main
 
 PIPELINE = """
 pipeline: small
@@ -47,10 +41,6 @@ USUAL = {"root": ROOT, "follow": "true", "dedup": "dedup: once", "window": "1h",
 RENAMED = {"dedup": "dedup: ids\n    uid_was: once", "busy": "7s"}
 
 
-def takt(*arguments, cwd=None):
-    return subprocess.run([TAKT, *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=PATIENCE_S)
-
-
 def event(number, time_of_day, quantity, material="PUMP"):
     return json.dumps({"event_id": f"e{number}", "kind": "produced", "event_time": f"2026-05-12T{time_of_day}:00Z", "material": material,
                        "quantity": quantity}) + "\n"
@@ -61,12 +51,7 @@ BEFORE = [event(1, "06:10", 3), event(2, "06:20", 1, "VALVE"), event(3, "07:05",
 AFTER = [event(4, "08:10", 5), event(6, "08:40", 7), event(3, "07:05", 2), event(7, "09:10", 1), event(8, "10:05", 2)]
 
 
-class ConfigChange(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
-
+class ConfigChange(TaktCase):
     def write_config(self, name="small.yaml", **changes):
         (self.path / name).write_text(PIPELINE.format(**{**USUAL, **changes}), encoding="utf-8")
 
@@ -88,7 +73,7 @@ class ConfigChange(unittest.TestCase):
         """A daemon that runs, when the ledger has so many postings; its log is in the file."""
         log = self.path / "log.txt"
         with open(log, "w", encoding="utf-8") as errors:
-            with subprocess.Popen([TAKT, "run", "small.yaml", "--state", "state", "--progress", "none", "--log-level", "info", *arguments],
+            with subprocess.Popen([self.program, "run", "small.yaml", "--state", "state", "--progress", "none", "--log-level", "info", *arguments],
                                   cwd=self.path, stderr=errors) as daemon:
                 try:
                     end = time.monotonic() + PATIENCE_S
@@ -109,13 +94,13 @@ class ConfigChange(unittest.TestCase):
         return (self.path / "log.txt").read_text(encoding="utf-8")
 
     def start(self, *arguments):
-        return takt("run", "small.yaml", "--state", "state", "--progress", "none", *arguments, cwd=self.path)
+        return self.takt("run", "small.yaml", "--state", "state", "--progress", "none", *arguments)
 
     def plan(self, *arguments):
-        return takt("plan", *arguments, cwd=self.path)
+        return self.takt("plan", *arguments)
 
     def expect_balance(self):
-        done = takt("audit", "state", "--ledger", "ledger.db", cwd=self.path)
+        done = self.takt("audit", "state", "--ledger", "ledger.db")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def run_first_part(self):
@@ -145,7 +130,7 @@ class ConfigChange(unittest.TestCase):
         # All of it at once, and never changed.
         (self.path / "ledger.db").rename(self.path / "changed.db")
         self.write_config(follow="false")
-        done = takt("run", "small.yaml", "--progress", "none", cwd=self.path)
+        done = self.takt("run", "small.yaml", "--progress", "none")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(changed, self.postings())
         self.assertEqual(len(changed), 7)
@@ -208,5 +193,4 @@ class ConfigChange(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    TAKT = str(pathlib.Path(sys.argv.pop(1)).resolve())
-    unittest.main()
+    main()

@@ -4,17 +4,10 @@
 """
 import contextlib
 import json
-import pathlib
 import re
 import sqlite3
-import subprocess
-import sys
-import tempfile
-import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TAKT = ""
-PATIENCE_S = 60
+from takt_case import ROOT, TaktCase, main
 
 # Epochs of three messages: what comes late is a revision of its own.
 PIPELINE = """
@@ -55,10 +48,6 @@ sinks:
 """
 
 
-def takt(*arguments, cwd=None):
-    return subprocess.run([TAKT, *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=PATIENCE_S)
-
-
 def event(number, time, quantity, material="PUMP", kind="produced"):
     one = {"event_id": f"e{number}", "kind": kind, "event_time": f"2026-05-12T{time}:00Z", "quantity": quantity}
     if material:
@@ -84,11 +73,9 @@ FLOOR = [
 ]
 
 
-class Trace(unittest.TestCase):
+class Trace(TaktCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = pathlib.Path(folder.name)
+        super().setUp()
         self.write_config(PIPELINE.format(root=ROOT, lateness="4h"))
         self.write(FLOOR)
         self.run_pipeline()
@@ -98,7 +85,7 @@ class Trace(unittest.TestCase):
 
     def run_pipeline(self):
         (self.path / "ledger.db").unlink(missing_ok=True)
-        done = takt("run", "small.yaml", "--progress", "none", cwd=self.path)
+        done = self.takt("run", "small.yaml", "--progress", "none")
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def write(self, floor):
@@ -111,10 +98,10 @@ class Trace(unittest.TestCase):
             return rows
 
     def trace(self, *arguments):
-        return takt("trace", "small.yaml", *arguments, "--ledger", "ledger.db", cwd=self.path)
+        return self.takt("trace", "small.yaml", *arguments, "--ledger", "ledger.db")
 
     def replay(self, *arguments):
-        return takt("replay", "small.yaml", "--ledger", "ledger.db", *arguments, cwd=self.path)
+        return self.takt("replay", "small.yaml", "--ledger", "ledger.db", *arguments)
 
     def postings(self):
         """key -> (type, revision, window start, events, hash)"""
@@ -241,5 +228,4 @@ class Trace(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    TAKT = str(pathlib.Path(sys.argv.pop(1)).resolve())
-    unittest.main()
+    main()

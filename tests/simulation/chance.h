@@ -2,25 +2,20 @@
 
 #include <cstdint>
 
+#include "sources/random.h"
+
 namespace takt::simulation {
 
-/// Everything that a seed decides. SplitMix64: small, fast, and the same everywhere.
+/// Everything that a seed decides.
 class Chance {
   public:
-    explicit Chance(std::uint64_t seed) : state_(seed) {}
+    explicit Chance(std::uint64_t seed) : random_(seed) {}
 
-    std::uint64_t operator()() {
-        std::uint64_t x = state_ += 0x9e3779b97f4a7c15ull;
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
-        return x ^ (x >> 31);
-    }
+    std::uint64_t operator()() { return random_.next(); }
     /// [0, limit)
     std::uint64_t below(std::uint64_t limit) { return (*this)() % limit; }
     /// [from, to]
-    std::int64_t between(std::int64_t from, std::int64_t to) {
-        return from + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(to - from) + 1));
-    }
+    std::int64_t between(std::int64_t from, std::int64_t to) { return random_.between(from, to); }
     bool one_in(std::uint64_t n) { return below(n) == 0; }
     template <typename T, std::uint64_t n>
     const T& of(const T (&choices)[n]) {
@@ -28,7 +23,7 @@ class Chance {
     }
 
   private:
-    std::uint64_t state_;
+    Random random_;
 };
 
 }  // namespace takt::simulation

@@ -11,6 +11,7 @@
 
 #include "operators/catalog.h"
 #include "pipeline/plan/planner.h"
+#include "tests/support/planned_connectors.h"
 
 namespace takt::simulation {
 namespace {
@@ -26,40 +27,27 @@ RecordSchema event_schema() {
                        "event");
 }
 
-class EventDecoder final : public Decoder {
+class EventDecoder final : public MessageDecoder {
   public:
     explicit EventDecoder(const Layout& layout) {
         for (std::size_t i = 0; i < kFields; ++i) slots_[i] = layout.find(event_schema().fields[i].field.name);
     }
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Scratch>(); }
-
-    void decode(const std::shared_ptr<const MessageBlock>& block, std::size_t first, std::size_t count, Scratch&,
-                BatchAllocator& batches, std::vector<std::unique_ptr<Batch>>& out) const override {
-        for (std::size_t i = first; i < first + count; ++i) {
-            if (i == first || out.back()->rows == kBatchRows) out.push_back(batches.allocate());
-            Batch& batch = *out.back();
-            batch.block = block;
-            const Message& message = block->messages[i];
-            const auto row = static_cast<Row>(batch.rows++);
-            batch.origin[row] = {message.sequence, 0, static_cast<std::uint32_t>(message.data.size()),
-                                 message.data.data()};
-            batch.ingest_time[row] = message.ingest_time;
-            batch.event_time[row] = 0;
-            std::string_view fields[kFields];
-            const bool good = split(message.data, fields);
-            if (!good) {
-                batch.outcome[row] = kMalformed;
-                batch.reject_texts.push_back({row, "not five fields"});
-            }
-            for (std::size_t field = 0; field < kFields; ++field) {
-                if (slots_[field] == kNoSlot) continue;
-                set(batch.column(slots_[field]), row, good ? fields[field] : std::string_view(), good);
-            }
-        }
-    }
 
   private:
     static constexpr std::size_t kFields = 5;
+
+    void read(std::string_view event, Batch& batch, Row row) const override {
+        std::string_view fields[kFields];
+        const bool good = split(event, fields);
+        if (!good) {
+            batch.outcome[row] = kMalformed;
+            batch.reject_texts.push_back({row, "not five fields"});
+        }
+        for (std::size_t field = 0; field < kFields; ++field) {
+            if (slots_[field] == kNoSlot) continue;
+            set(batch.column(slots_[field]), row, good ? fields[field] : std::string_view(), good);
+        }
+    }
 
     static bool split(std::string_view text, std::string_view (&fields)[kFields]) {
         for (std::size_t i = 0; i < kFields; ++i) {
@@ -90,33 +78,6 @@ class EventDecoder final : public Decoder {
     Slot slots_[kFields] = {};
 };
 
-class SimulatedSourceType final : public SourceType {
-  public:
-    std::string_view name() const override { return "simulated"; }
-    std::string_view help() const override { return "A stream of the simulator."; }
-    OptionDocs docs() const override { return {}; }
-    bool can_read_again() const override { return true; }
-    std::optional<SourceDraft> plan(const std::string&, const ConfigNode&, const ConfigNode&,
-                                    Mistakes&) const override {
-        SourceDraft draft;
-        draft.schema = std::make_shared<RecordSchema>(event_schema());
-        draft.make_decoder = [](const Layout& layout, std::uint32_t) { return std::make_shared<EventDecoder>(layout); };
-        draft.make = []() -> Result<std::unique_ptr<Source>> { return Error{"F000", "set by the simulator"}; };
-        return draft;
-    }
-};
-
-class SimulatedSinkType final : public SinkType {
-  public:
-    std::string_view name() const override { return "simulated"; }
-    std::string_view help() const override { return "A ledger of the simulator."; }
-    OptionDocs docs() const override { return {}; }
-    bool keeps_after_crash() const override { return true; }
-    std::optional<Make> plan(const std::string&, const ConfigNode&, const std::string&, Mistakes&) const override {
-        return []() -> Result<std::unique_ptr<Sink>> { return Error{"F000", "set by the simulator"}; };
-    }
-};
-
 Event make_event(Chance& chance, std::uint64_t id, Timestamp now) {
     Event event;
     event.id = id;
@@ -143,8 +104,8 @@ std::string to_text(const Event& event) {
 }
 
 std::unique_ptr<Plan> make_plan() {
-    static const SimulatedSourceType source;
-    static const SimulatedSinkType sink;
+    static const PlannedSource<EventDecoder> source("simulated", event_schema());
+    static const PlannedSink sink("simulated");
     const Catalog catalog{operator_catalog(), {&source}, {&sink}, {}};
     Mistakes mistakes;
     std::ifstream file(kConfig);

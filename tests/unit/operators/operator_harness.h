@@ -16,6 +16,7 @@
 #include "pipeline/base/time.h"
 #include "pipeline/plan/planner.h"
 #include "pipeline/runtime/core.h"
+#include "tests/support/planned_connectors.h"
 
 namespace takt::harness {
 
@@ -47,38 +48,23 @@ inline Timestamp instant(std::string_view text) {
 }
 
 /// Reads the fields that the layout has; text without "=" is malformed.
-class EventDecoder final : public Decoder {
+class EventDecoder final : public MessageDecoder {
   public:
     explicit EventDecoder(const Layout& layout) {
         for (std::size_t slot = 0; slot < layout.size(); ++slot) {
             if (event_schema().find(layout.fields()[slot].name) != nullptr) fields_.push_back(layout.fields()[slot]);
         }
     }
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Scratch>(); }
-
-    void decode(const std::shared_ptr<const MessageBlock>& block, std::size_t first, std::size_t count, Scratch&,
-                BatchAllocator& batches, std::vector<std::unique_ptr<Batch>>& out) const override {
-        for (std::size_t i = first; i < first + count; ++i) {
-            if (i == first || out.back()->rows == kBatchRows) out.push_back(batches.allocate());
-            Batch& batch = *out.back();
-            batch.block = block;
-            const Message& message = block->messages[i];
-            const auto row = static_cast<Row>(batch.rows++);
-            batch.origin[row] = {message.sequence, 0, static_cast<std::uint32_t>(message.data.size()),
-                                 message.data.data()};
-            batch.ingest_time[row] = message.ingest_time;
-            batch.event_time[row] = 0;
-            if (message.data.find('=') == std::string_view::npos) {
-                batch.outcome[row] = kMalformed;
-                batch.reject_texts.push_back({row, "no event"});
-            }
-            for (std::size_t slot = 0; slot < fields_.size(); ++slot) {
-                set(batch, row, batch.columns[slot], text_of(message.data, fields_[slot].name));
-            }
-        }
-    }
 
   private:
+    void read(std::string_view event, Batch& batch, Row row) const override {
+        if (event.find('=') == std::string_view::npos) {
+            batch.outcome[row] = kMalformed;
+            batch.reject_texts.push_back({row, "no event"});
+        }
+        for (std::size_t slot = 0; slot < fields_.size(); ++slot)
+            set(batch.columns[slot], row, text_of(event, fields_[slot].name));
+    }
     static std::string_view text_of(std::string_view event, std::string_view field) {
         for (std::size_t at = 0; at < event.size();) {
             const std::size_t end = std::min(event.find(' ', at), event.size());
@@ -90,7 +76,7 @@ class EventDecoder final : public Decoder {
         return {};
     }
 
-    static void set(Batch& batch, Row row, Column& column, std::string_view text) {
+    static void set(Column& column, Row row, std::string_view text) {
         column.valid().assign(row, !text.empty());
         const std::string owned(text.empty() ? "0" : text);
         switch (column.type().kind) {
@@ -115,37 +101,9 @@ class EventDecoder final : public Decoder {
             default:
                 CHECK(!"a type that the harness does not have");
         }
-        (void)batch;
     }
 
     std::vector<Field> fields_;
-};
-
-class MemorySource final : public SourceType {
-  public:
-    std::string_view name() const override { return "memory"; }
-    std::string_view help() const override { return "Events that a test pushes."; }
-    OptionDocs docs() const override { return {}; }
-    bool can_read_again() const override { return true; }
-    std::optional<SourceDraft> plan(const std::string&, const ConfigNode&, const ConfigNode&,
-                                    Mistakes&) const override {
-        SourceDraft draft;
-        draft.schema = std::make_shared<RecordSchema>(event_schema());
-        draft.make_decoder = [](const Layout& layout, std::uint32_t) { return std::make_shared<EventDecoder>(layout); };
-        draft.make = []() -> Result<std::unique_ptr<Source>> { return Error{"F000", "the test pushes events itself"}; };
-        return draft;
-    }
-};
-
-class MemorySink final : public SinkType {
-  public:
-    std::string_view name() const override { return "memory"; }
-    std::string_view help() const override { return "Postings that a test looks at."; }
-    OptionDocs docs() const override { return {}; }
-    bool keeps_after_crash() const override { return true; }
-    std::optional<Make> plan(const std::string&, const ConfigNode&, const std::string&, Mistakes&) const override {
-        return []() -> Result<std::unique_ptr<Sink>> { return Error{"F000", "the test takes postings itself"}; };
-    }
 };
 
 class MemoryTable final : public TableType {
@@ -159,8 +117,8 @@ class MemoryTable final : public TableType {
 };
 
 inline const Catalog& catalog() {
-    static const MemorySource source;
-    static const MemorySink sink;
+    static const PlannedSource<EventDecoder> source("memory", event_schema());
+    static const PlannedSink sink("memory");
     static const MemoryTable table;
     static const Catalog known{operator_catalog(), {&source}, {&sink}, {&table}};
     return known;

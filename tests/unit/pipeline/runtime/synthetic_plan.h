@@ -12,6 +12,7 @@
 
 #include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/plan.h"
+#include "tests/support/planned_connectors.h"
 
 namespace takt::synthetic {
 
@@ -48,46 +49,31 @@ inline std::uint64_t mix(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-class EventDecoder final : public Decoder {
+class EventDecoder final : public MessageDecoder {
   public:
     explicit EventDecoder(Slots slots) : slots_(slots) {}
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Scratch>(); }
-    void decode(const std::shared_ptr<const MessageBlock>& block, std::size_t first, std::size_t count, Scratch&,
-                BatchAllocator& batches, std::vector<std::unique_ptr<Batch>>& out) const override {
-        Batch* batch = nullptr;
-        for (std::size_t i = first; i < first + count; ++i) {
-            const Message& message = block->messages[i];
-            if (batch == nullptr || batch->rows == kBatchRows) {
-                out.push_back(batches.allocate());
-                batch = out.back().get();
-                batch->block = block;
-            }
-            const auto row = static_cast<Row>(batch->rows++);
-            batch->origin[row] = {message.sequence, 0, static_cast<std::uint32_t>(message.data.size()),
-                                  message.data.data()};
-            batch->ingest_time[row] = message.ingest_time;
-            Event event;
-            if (message.data.size() == sizeof(Event)) {
-                std::memcpy(&event, message.data.data(), sizeof(Event));
-            } else {
-                batch->outcome[row] = kMalformed;
-                batch->reject_texts.push_back({row, "another size"});
-            }
-            batch->column(slots_.id).values<std::uint64_t>()[row] = event.id;
-            batch->column(slots_.key).values<std::uint64_t>()[row] = event.key;
-            batch->column(slots_.amount).values<std::int64_t>()[row] = event.amount;
-            batch->column(slots_.kind).values<std::uint64_t>()[row] = event.kind;
-            batch->event_time[row] = event.time;
-            batch->column(slots_.id_text).values<std::string_view>()[row] =
-                batch->arena.copy(fmt::format("id-{}", event.id));
-            batch->column(slots_.id_text).valid().set(row);
-            batch->column(slots_.partition).values<std::string_view>()[row] =
-                batch->arena.copy(fmt::format("p{}", event.partition));
-            batch->column(slots_.partition).valid().set(row);
-        }
-    }
 
   private:
+    void read(std::string_view bytes, Batch& batch, Row row) const override {
+        Event event;
+        if (bytes.size() == sizeof(Event)) {
+            std::memcpy(&event, bytes.data(), sizeof(Event));
+        } else {
+            batch.outcome[row] = kMalformed;
+            batch.reject_texts.push_back({row, "another size"});
+        }
+        batch.column(slots_.id).values<std::uint64_t>()[row] = event.id;
+        batch.column(slots_.key).values<std::uint64_t>()[row] = event.key;
+        batch.column(slots_.amount).values<std::int64_t>()[row] = event.amount;
+        batch.column(slots_.kind).values<std::uint64_t>()[row] = event.kind;
+        batch.event_time[row] = event.time;
+        batch.column(slots_.id_text).values<std::string_view>()[row] = batch.arena.copy(fmt::format("id-{}", event.id));
+        batch.column(slots_.id_text).valid().set(row);
+        batch.column(slots_.partition).values<std::string_view>()[row] =
+            batch.arena.copy(fmt::format("p{}", event.partition));
+        batch.column(slots_.partition).valid().set(row);
+    }
+
     Slots slots_;
 };
 
