@@ -18,7 +18,8 @@ namespace takt {
 namespace {
 
 constexpr std::size_t kRows = 1024;
-constexpr std::size_t kAhead = 16;
+constexpr std::size_t kSlotsAhead = 16;
+constexpr std::size_t kTagsAhead = 2 * kSlotsAhead;
 constexpr Timestamp kBegin = 1'780'000'000 * kSecond;
 
 /// A stand-in for the hash of the id with this number (splitmix64): its cost is not what is measured.
@@ -76,7 +77,8 @@ class MapTable {
 
     MapTable() : known_(0, LowBits{}, {}, Allocator<Entry>(&bytes_)), by_time_(Allocator<Due>(&bytes_)) {}
 
-    void prefetch(const Hash128&) const {}
+    void prefetch_tags(const Hash128&) const {}
+    void prefetch_slot(const Hash128&) const {}
     Verdict find(const Hash128& id, std::uint64_t content, Timestamp oldest) const {
         const auto known = known_.find(id);
         if (known == known_.end() || known->second.time < oldest) return Verdict::fresh;
@@ -121,8 +123,9 @@ class WideTable {
   public:
     using Verdict = DedupTable::Verdict;
 
-    void prefetch(const Hash128& id) const {
-        if (!slots_.empty()) __builtin_prefetch(&slots_[home(id)]);
+    void prefetch_tags(const Hash128&) const {}
+    void prefetch_slot(const Hash128& id) const {
+        if (!slots_.empty()) prefetch(&slots_[home(id)]);
     }
     Verdict find(const Hash128& id, std::uint64_t content, Timestamp oldest) const {
         if (slots_.empty()) return Verdict::fresh;
@@ -187,9 +190,11 @@ Counts process(Table& table, const Stream& stream, std::uint64_t first) {
     for (std::size_t i = 0; i < kRows; ++i) ids[i] = id(stream.number(first + i));
     const Timestamp oldest = stream.time(first) - stream.horizon();
     Counts counts;
-    for (std::size_t i = 0; i < kAhead; ++i) table.prefetch(ids[i]);
+    for (std::size_t i = 0; i < kTagsAhead; ++i) table.prefetch_tags(ids[i]);
+    for (std::size_t i = 0; i < kSlotsAhead; ++i) table.prefetch_slot(ids[i]);
     for (std::size_t i = 0; i < kRows; ++i) {
-        if (i + kAhead < kRows) table.prefetch(ids[i + kAhead]);
+        if (i + kTagsAhead < kRows) table.prefetch_tags(ids[i + kTagsAhead]);
+        if (i + kSlotsAhead < kRows) table.prefetch_slot(ids[i + kSlotsAhead]);
         const std::uint64_t content = ids[i].low >> 8;
         switch (table.admit(ids[i], content, stream.time(first + i), oldest)) {
             case DedupTable::Verdict::fresh:

@@ -80,14 +80,16 @@ class DedupState final : public KeyedState {
     explicit DedupState(const Spec& spec) : spec_(spec), table_(DedupTable::Options{spec.max_ids}) {}
 
     void process(Batch& batch, std::span<const Row> rows, Timestamp watermark) override {
-        constexpr std::size_t kAhead = 16;
+        constexpr std::size_t kSlotsAhead = 16;
+        constexpr std::size_t kTagsAhead = 2 * kSlotsAhead;
         const Hash128* ids = batch.column(spec_.id_hash).values<Hash128>();
         const std::uint64_t* contents = batch.column(spec_.content).values<std::uint64_t>();
         const Timestamp oldest = saturating_subtract(watermark, spec_.horizon);
-        const std::size_t first = std::min(kAhead, rows.size());
-        for (std::size_t i = 0; i < first; ++i) table_.prefetch(ids[rows[i]]);
+        for (const Row row : rows.first(std::min(kTagsAhead, rows.size()))) table_.prefetch_tags(ids[row]);
+        for (const Row row : rows.first(std::min(kSlotsAhead, rows.size()))) table_.prefetch_slot(ids[row]);
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            if (i + kAhead < rows.size()) table_.prefetch(ids[rows[i + kAhead]]);
+            if (i + kTagsAhead < rows.size()) table_.prefetch_tags(ids[rows[i + kTagsAhead]]);
+            if (i + kSlotsAhead < rows.size()) table_.prefetch_slot(ids[rows[i + kSlotsAhead]]);
             const Row row = rows[i];
             batch.outcome[row] = judge(ids[row], contents[row], batch.event_time[row], oldest, batch.outcome[row]);
         }

@@ -16,36 +16,100 @@ constexpr Duration kBeforeFirst = Duration{1} << 55;
 /// Rewrite a swept segment when one in this many of its ids is forgotten.
 constexpr std::uint32_t kForgottenShare = 6;
 
-/// 70 % full.
-std::uint64_t slots_for(std::uint64_t ids) {
-    return (ids * 10 + 6) / 7;
-}
-/// 87.5 % full.
+/// 91 % full.
 std::uint32_t most_ids(std::uint64_t slots) {
-    return static_cast<std::uint32_t>(slots * 7 / 8);
+    return static_cast<std::uint32_t>(slots * 10 / 11);
+}
+
+constexpr std::uint64_t kEachByte = 0x0101010101010101;
+
+/// Never 0, which is a free slot's.
+std::uint64_t tag_of(std::uint64_t fingerprint) {
+    return std::max<std::uint64_t>(fingerprint & 0xFF, 1);
+}
+
+/// The highest bit of each byte that is 0 (Warren, Hacker's Delight, 6-1).
+std::uint64_t zero_bytes(std::uint64_t word) {
+    constexpr std::uint64_t kLowBits = 0x7F * kEachByte;
+    return ~(((word & kLowBits) + kLowBits) | word | kLowBits);
+}
+
+unsigned first_byte(std::uint64_t bits) {
+    return static_cast<unsigned>(std::countr_zero(bits)) / 8;
+}
+
+/// How many of a bucket's slots are used.
+unsigned count_of(std::uint64_t tags) {
+    return static_cast<unsigned>(std::bit_width(tags) + 7) / 8;
 }
 
 }  // namespace
+
+DedupTable::Segment DedupTable::Segment::with_room_for(std::uint32_t ids) {
+    Segment made;
+    // 71 % full, or a little more, so that 17 bytes a slot stay below 24 an id.
+    made.buckets = static_cast<std::uint32_t>(std::uint64_t{ids} * 7 / 5 / kBucketSlots);
+    while ((made.limit = most_ids(std::uint64_t{made.buckets} * kBucketSlots)) < ids) ++made.buckets;
+    const std::size_t slot_bytes = std::size_t{made.buckets} * kBucketSlots * sizeof(Slot);
+    const std::size_t tag_bytes = std::size_t{made.buckets} * sizeof(std::uint64_t);
+    const std::size_t aligned = (slot_bytes + tag_bytes + 63) / 64 * 64;
+    auto* const memory = static_cast<std::byte*>(std::aligned_alloc(64, aligned));
+    CHECK(memory != nullptr);
+    made.slots.reset(reinterpret_cast<Slot*>(memory));
+    made.tags = reinterpret_cast<std::uint64_t*>(memory + slot_bytes);
+    std::memset(made.tags, 0, tag_bytes);
+    return made;
+}
+
+/// The slot that a search for the fingerprint comes to first: one with its tag, or a free one.
+inline DedupTable::Slot* DedupTable::Segment::nearest(std::uint64_t fingerprint) const {
+    const std::uint64_t tag = tag_of(fingerprint) * kEachByte;
+    for (std::size_t bucket = home(fingerprint);; bucket = after(bucket)) {
+        const std::uint64_t matches = zero_bytes(tags[bucket] ^ tag);
+        const std::uint64_t wanted = matches != 0 ? matches : zero_bytes(tags[bucket]);
+        if (wanted != 0) return &slots[bucket * kBucketSlots + first_byte(wanted)];
+    }
+}
+
+/// Where an id that is not there goes.
+inline DedupTable::Place DedupTable::Segment::free_place(std::uint64_t fingerprint) const {
+    for (std::size_t bucket = home(fingerprint);; bucket = after(bucket)) {
+        if (const std::uint64_t free = zero_bytes(tags[bucket]); free != 0) return {bucket, first_byte(free)};
+    }
+}
+
+inline void DedupTable::Segment::put(const Place& place, const Slot& slot) {
+    slots[place.bucket * kBucketSlots + place.index] = slot;
+    tags[place.bucket] |= tag_of(slot.fingerprint()) << (8 * place.index);
+}
+
+template <typename Visit>
+void DedupTable::Segment::for_each(Visit&& visit) const {
+    for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
+        const unsigned used = count_of(tags[bucket]);
+        for (unsigned i = 0; i < used; ++i) visit(slots[bucket * kBucketSlots + i]);
+    }
+}
 
 /// A bucket's slots fill from the first on, and the first one that is free ends the search.
 inline DedupTable::Probe DedupTable::probe(const Segment& segment, std::uint64_t fingerprint, std::uint64_t content,
                                            Timestamp oldest) const {
     if (segment.buckets == 0) return {};
+    const std::uint64_t tag = tag_of(fingerprint) * kEachByte;
     for (std::size_t bucket = segment.home(fingerprint);; bucket = segment.after(bucket)) {
-        Slot* const slots = &segment.slots[bucket * kBucketSlots];
-        unsigned match = 0;
-        unsigned used = 0;
-        for (unsigned i = 0; i < kBucketSlots; ++i) {
-            match |= unsigned{slots[i].fingerprint() == fingerprint} << i;
-            used += unsigned{slots[i].fingerprint() != 0};
+        const std::uint64_t tags = segment.tags[bucket];
+        for (std::uint64_t match = zero_bytes(tags ^ tag); __builtin_expect(match != 0, 0); match &= match - 1) {
+            const Slot& known = segment.slots[bucket * kBucketSlots + first_byte(match)];
+            if (known.fingerprint() != fingerprint || since_anchor(known) < since_anchor(oldest)) continue;
+            return {known.content() == (content & kContentMask) ? Verdict::duplicate : Verdict::conflict, {}};
         }
-        for (; __builtin_expect(match != 0, 0); match &= match - 1) {
-            const Slot& known = slots[std::countr_zero(match)];
-            if (since_anchor(known) < since_anchor(oldest)) continue;
-            return {known.content() == (content & kContentMask) ? Verdict::duplicate : Verdict::conflict};
-        }
-        if (used < kBucketSlots) return {Verdict::fresh, slots + used};
+        if (const std::uint64_t free = zero_bytes(tags); free != 0) return {Verdict::fresh, {bucket, first_byte(free)}};
     }
+}
+
+void DedupTable::prefetch_slot(const Hash128& id) const {
+    const Segment& segment = segments_[key_group(id.high)];
+    if (segment.buckets != 0) prefetch(segment.nearest(fingerprint(id)));
 }
 
 DedupTable::Verdict DedupTable::find(const Hash128& id, std::uint64_t content, Timestamp oldest) const {
@@ -71,8 +135,15 @@ DedupTable::Verdict DedupTable::admit(const Hash128& id, std::uint64_t content, 
     return remember(segment, found.free, id, content, time, oldest) ? Verdict::fresh : Verdict::full;
 }
 
-inline bool DedupTable::remember(Segment& segment, Slot* free, const Hash128& id, std::uint64_t content, Timestamp time,
-                                 Timestamp oldest) {
+inline void DedupTable::keep(Segment& segment, const Place& place, const Slot& slot) {
+    segment.put(place, slot);
+    segment.earliest = std::min(segment.earliest, since_anchor(slot));
+    ++segment.held;
+    ++size_;
+}
+
+inline bool DedupTable::remember(Segment& segment, const Place& free, const Hash128& id, std::uint64_t content,
+                                 Timestamp time, Timestamp oldest) {
     if (!anchored_) {
         anchor_ = std::max(oldest, saturating_subtract(time, kBeforeFirst));
         anchored_ = true;
@@ -82,9 +153,7 @@ inline bool DedupTable::remember(Segment& segment, Slot* free, const Hash128& id
     const std::uint64_t stored = static_cast<std::uint64_t>(time) & (kTimeRange - 1);
     const Slot slot{bits << 16 | stored >> 40, stored << 24 | (content & kContentMask)};
     if (segment.held < segment.limit && (options_.max_ids == 0 || size() < options_.max_ids)) {
-        *free = slot;
-        ++segment.held;
-        ++size_;
+        keep(segment, free, slot);
         return true;
     }
     if (!make_room(oldest)) return false;
@@ -101,53 +170,31 @@ bool DedupTable::make_room(Timestamp oldest) {
 
 void DedupTable::insert(Segment& segment, const Slot& slot, std::uint64_t oldest) {
     if (segment.held >= segment.limit) rewrite(segment, oldest, count_forgotten(segment, oldest), 1);
-    *segment.put(slot) = slot;
-    ++segment.held;
-    ++size_;
-}
-
-/// The first free place for a slot.
-DedupTable::Slot* DedupTable::Segment::put(const Slot& slot) {
-    for (std::size_t bucket = home(slot.fingerprint());; bucket = after(bucket)) {
-        for (std::size_t i = 0; i < kBucketSlots; ++i) {
-            Slot& place = slots[bucket * kBucketSlots + i];
-            if (place.fingerprint() == 0) return &place;
-        }
-    }
+    keep(segment, segment.free_place(slot.fingerprint()), slot);
 }
 
 std::uint32_t DedupTable::count_forgotten(const Segment& segment, std::uint64_t oldest) const {
-    if (oldest == 0) return 0;
+    if (oldest <= segment.earliest) return 0;
     std::uint32_t forgotten = 0;
-    for (std::size_t i = 0; i < segment.buckets * kBucketSlots; ++i) {
-        const Slot& slot = segment.slots[i];
-        forgotten += slot.fingerprint() != 0 && since_anchor(slot) < oldest ? 1 : 0;
-    }
+    segment.for_each([&](const Slot& slot) { forgotten += since_anchor(slot) < oldest ? 1 : 0; });
     return forgotten;
 }
 
-/// Makes the segment 70 % full with its remembered ids and `more` that will come. Places ascend with fingerprints, so
+/// Makes the segment 71 % full with its remembered ids and `more` that will come. Places ascend with fingerprints, so
 /// this reads and writes both arrays from front to back.
 void DedupTable::rewrite(Segment& segment, std::uint64_t oldest, std::uint32_t forgotten, std::uint32_t more) {
     const std::uint32_t kept = segment.held - forgotten;
     size_ -= forgotten;
     Segment fresh;
     if (kept + more > 0) {
-        fresh.buckets = static_cast<std::uint32_t>((slots_for(kept + more) + kBucketSlots - 1) / kBucketSlots);
-        const std::size_t slots = fresh.buckets * kBucketSlots;
-        fresh.limit = most_ids(slots);
+        fresh = Segment::with_room_for(kept + more);
         fresh.held = kept;
-        fresh.slots.reset(static_cast<Slot*>(std::aligned_alloc(64, slots * sizeof(Slot))));
-        CHECK(fresh.slots != nullptr);
-        std::memset(static_cast<void*>(fresh.slots.get()), 0, slots * sizeof(Slot));
-        filled_.assign(fresh.buckets, 0);
-        for (std::size_t i = 0; i < segment.buckets * kBucketSlots; ++i) {
-            const Slot& slot = segment.slots[i];
-            if (slot.fingerprint() == 0 || since_anchor(slot) < oldest) continue;
-            std::size_t bucket = fresh.home(slot.fingerprint());
-            while (filled_[bucket] == kBucketSlots) bucket = fresh.after(bucket);
-            fresh.slots[bucket * kBucketSlots + filled_[bucket]++] = slot;
-        }
+        segment.for_each([&](const Slot& slot) {
+            const std::uint64_t time = since_anchor(slot);
+            if (time < oldest) return;
+            fresh.earliest = std::min(fresh.earliest, time);
+            fresh.put(fresh.free_place(slot.fingerprint()), slot);
+        });
     }
     segment = std::move(fresh);
 }
@@ -185,6 +232,7 @@ void DedupTable::sweep_far(Timestamp oldest) {
 /// Everything before `to` must be gone.
 void DedupTable::move_anchor(Timestamp to) {
     anchor_ = to;
+    for (Segment& segment : segments_) segment.earliest = 0;
     for (auto at = far_.begin(); at != far_.end();) {
         const auto& [id, far] = *at;
         if (!near(far.time)) {
@@ -224,7 +272,8 @@ void DedupTable::restore(const Entry& entry) {
 
 std::uint64_t DedupTable::size_bytes() const {
     std::uint64_t bytes = sizeof *this;
-    for (const Segment& segment : segments_) bytes += segment.buckets * kBucketSlots * sizeof(Slot);
+    for (const Segment& segment : segments_)
+        bytes += segment.buckets * (kBucketSlots * sizeof(Slot) + sizeof(std::uint64_t));
     // A node and its link of the map, and the allocator's word.
     return bytes + far_.size() * (sizeof(decltype(far_)::value_type) + 2 * sizeof(void*)) +
            far_.bucket_count() * sizeof(void*);
@@ -233,12 +282,10 @@ std::uint64_t DedupTable::size_bytes() const {
 std::vector<DedupTable::Entry> DedupTable::entries(std::uint32_t group, Timestamp oldest) const {
     std::vector<Entry> entries;
     const Segment& segment = segments_[group];
-    for (std::size_t i = 0; i < segment.buckets * kBucketSlots; ++i) {
-        const Slot& slot = segment.slots[i];
+    segment.for_each([&](const Slot& slot) {
         const auto time = static_cast<Timestamp>(static_cast<std::uint64_t>(anchor_) + since_anchor(slot));
-        if (slot.fingerprint() != 0 && time >= oldest)
-            entries.push_back({kept_id(group, slot.fingerprint()), slot.content(), time});
-    }
+        if (time >= oldest) entries.push_back({kept_id(group, slot.fingerprint()), slot.content(), time});
+    });
     for (const auto& [id, far] : far_) {
         if (id >> 48 == group && far.time >= oldest) entries.push_back({id, far.content, far.time});
     }

@@ -10,6 +10,7 @@
 
 #include "pipeline/base/hash.h"
 #include "pipeline/base/int128.h"
+#include "pipeline/base/prefetch.h"
 #include "pipeline/base/time.h"
 
 namespace takt {
@@ -26,8 +27,10 @@ namespace takt {
 /// as if it had never been there, whether it was swept or not. No answer depends on when, or how often, `sweep` was
 /// called.
 ///
-/// Each key group has an open-addressed array of buckets, four ids to a cache line, filled to between 70 and 87 %; it
-/// is rewritten in order when it is full, with what is forgotten left out. Not thread-safe: one lane owns it.
+/// Each key group has an open-addressed array of buckets of eight ids, filled to between 71 and 91 %; it is rewritten
+/// in order when it is full, with what is forgotten left out. A bucket has a word of tags, a byte of each id's
+/// fingerprint, and the words of eight buckets share a cache line: one look there says that an id is fresh, and its
+/// slot is then only written. Not thread-safe: one lane owns it.
 class DedupTable {
   public:
     enum class Verdict : std::uint8_t {
@@ -44,13 +47,12 @@ class DedupTable {
     explicit DedupTable(Options options) : options_(options) {}
     DedupTable() : DedupTable(Options{}) {}
 
-    /// Brings the cache lines of this id near. Call it for a batch of rows, then admit each.
-    void prefetch(const Hash128& id) const {
+    /// Bring near what `admit` will read and write: first the tags of the id's bucket, then, some rows later, its slot.
+    void prefetch_tags(const Hash128& id) const {
         const Segment& segment = segments_[key_group(id.high)];
-        if (segment.buckets == 0) return;
-        const std::size_t home = segment.home(fingerprint(id));
-        __builtin_prefetch(&segment.slots[home * kBucketSlots]);
+        if (segment.buckets != 0) prefetch(&segment.tags[segment.home(fingerprint(id))]);
     }
+    void prefetch_slot(const Hash128& id) const;
 
     /// What is known of the id; does not change the table. `oldest` = watermark - horizon: entries with time < oldest
     /// are forgotten.
@@ -78,7 +80,11 @@ class DedupTable {
     void restore(const Entry& entry);
 
   private:
-    /// 48 bits of fingerprint, 56 bits of time, 24 bits of content. Fingerprint 0: free.
+    static constexpr std::size_t kBucketSlots = 8;  ///< as many as a word has bytes
+    static constexpr std::uint64_t kContentMask = (1u << 24) - 1;
+    static constexpr std::uint64_t kTimeRange = std::uint64_t{1} << 56;
+
+    /// 48 bits of fingerprint, 56 bits of time, 24 bits of content.
     struct Slot {
         std::uint64_t high = 0;
         std::uint64_t low = 0;
@@ -90,30 +96,37 @@ class DedupTable {
     struct FreeSlots {
         void operator()(Slot* slots) const { std::free(slots); }
     };
+    struct Place {
+        std::size_t bucket = 0;
+        unsigned index = 0;
+    };
     struct Segment {
-        std::unique_ptr<Slot[], FreeSlots> slots;  ///< aligned to cache lines
+        std::unique_ptr<Slot[], FreeSlots> slots;  ///< aligned to cache lines; those without a tag are not initialized
+        std::uint64_t* tags = nullptr;             ///< of each bucket, behind the slots: filled from the lowest byte on
         std::uint32_t buckets = 0;
         std::uint32_t held = 0;
-        std::uint32_t limit = 0;  ///< held never exceeds it, so some slot is always free
+        std::uint32_t limit = 0;              ///< held never exceeds it, so some slot is always free
+        std::uint64_t earliest = kTimeRange;  ///< no id that is held has an earlier time since the anchor
 
+        static Segment with_room_for(std::uint32_t ids);
         std::size_t home(std::uint64_t fingerprint) const {
             return static_cast<std::size_t>((UInt128{fingerprint << 16} * buckets) >> 64);
         }
         std::size_t after(std::size_t bucket) const { return bucket + 1 == buckets ? 0 : bucket + 1; }
-        Slot* put(const Slot& slot);
+        Slot* nearest(std::uint64_t fingerprint) const;
+        Place free_place(std::uint64_t fingerprint) const;
+        void put(const Place& place, const Slot& slot);
+        template <typename Visit>
+        void for_each(Visit&& visit) const;
     };
     struct Probe {
         Verdict verdict = Verdict::fresh;
-        Slot* free = nullptr;  ///< where a fresh id goes; null: no segment yet
+        Place free;  ///< where a fresh id goes
     };
     struct Far {
         Timestamp time = 0;
         std::uint32_t content = 0;
     };
-
-    static constexpr std::size_t kBucketSlots = 4;
-    static constexpr std::uint64_t kContentMask = (1u << 24) - 1;
-    static constexpr std::uint64_t kTimeRange = std::uint64_t{1} << 56;
 
     static std::uint64_t fingerprint(const Hash128& id) {
         const std::uint64_t bits = id.high << 7 >> 16;
@@ -133,11 +146,12 @@ class DedupTable {
         return time >= anchor_ && static_cast<std::uint64_t>(time) - static_cast<std::uint64_t>(anchor_) < kTimeRange;
     }
     Probe probe(const Segment& segment, std::uint64_t fingerprint, std::uint64_t content, Timestamp oldest) const;
-    bool remember(Segment& segment, Slot* free, const Hash128& id, std::uint64_t content, Timestamp time,
+    bool remember(Segment& segment, const Place& free, const Hash128& id, std::uint64_t content, Timestamp time,
                   Timestamp oldest);
     Verdict find_far(std::uint64_t id, std::uint64_t content, Timestamp oldest) const;
     bool remember_far(std::uint64_t id, std::uint64_t content, Timestamp time, Timestamp oldest);
     bool make_room(Timestamp oldest);
+    void keep(Segment& segment, const Place& place, const Slot& slot);
     std::uint32_t count_forgotten(const Segment& segment, std::uint64_t oldest) const;
     void rewrite(Segment& segment, std::uint64_t oldest, std::uint32_t forgotten, std::uint32_t more);
     void insert(Segment& segment, const Slot& slot, std::uint64_t oldest);
@@ -146,7 +160,6 @@ class DedupTable {
     void move_anchor(Timestamp to);
 
     Options options_;
-    std::vector<std::uint8_t> filled_;  ///< of a bucket, while a segment is rewritten
     std::array<Segment, kKeyGroups> segments_{};
     std::uint64_t size_ = 0;  ///< in the segments
     std::uint32_t next_swept_ = 0;

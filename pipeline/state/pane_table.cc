@@ -1,13 +1,13 @@
 #include "pipeline/state/pane_table.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <new>
 #include <utility>
 
 #include "pipeline/base/check.h"
 #include "pipeline/base/mutant.h"
+#include "pipeline/base/prefetch.h"
 
 namespace takt {
 
@@ -33,22 +33,20 @@ PaneTable::~PaneTable() {
 
 void PaneTable::upsert(std::span<const Want> wants, std::vector<Pane*>& found, std::vector<std::uint32_t>& made) {
     // Each row depends on two places in memory, one after the other: slot, pane.
-    constexpr std::size_t kGroup = 32;
-    std::array<std::uint64_t, kGroup> hashes;
+    constexpr std::size_t kPanesAhead = 16;
+    constexpr std::size_t kSlotsAhead = 2 * kPanesAhead;
+    hashes_.resize(wants.size());
     found.resize(wants.size());
     made.clear();
-    for (std::size_t first = 0; first < wants.size(); first += kGroup) {
-        const std::span<const Want> group = wants.subspan(first, std::min(kGroup, wants.size() - first));
-        for (std::size_t i = 0; i < group.size(); ++i) {
-            hashes[i] = mix(group[i].key_hash, group[i].window.start);
-            __builtin_prefetch(&slots_[home(tag_of(hashes[i]))]);
-        }
-        for (std::size_t i = 0; i < group.size(); ++i) prefetch_pane(hashes[i]);
-        for (std::size_t i = 0; i < group.size(); ++i) {
-            const std::uint64_t before = size_;
-            found[first + i] = &upsert(hashes[i], group[i]);
-            if (size_ != before) made.push_back(static_cast<std::uint32_t>(first + i));
-        }
+    for (std::size_t i = 0; i < wants.size(); ++i) hashes_[i] = mix(wants[i].key_hash, wants[i].window.start);
+    for (std::size_t i = 0; i < std::min(kSlotsAhead, wants.size()); ++i) prefetch_slot(hashes_[i]);
+    for (std::size_t i = 0; i < std::min(kPanesAhead, wants.size()); ++i) prefetch_pane(hashes_[i]);
+    for (std::size_t i = 0; i < wants.size(); ++i) {
+        if (i + kSlotsAhead < wants.size()) prefetch_slot(hashes_[i + kSlotsAhead]);
+        if (i + kPanesAhead < wants.size()) prefetch_pane(hashes_[i + kPanesAhead]);
+        const std::uint64_t before = size_;
+        found[i] = &upsert(hashes_[i], wants[i]);
+        if (size_ != before) made.push_back(static_cast<std::uint32_t>(i));
     }
 }
 
@@ -58,7 +56,7 @@ void PaneTable::prefetch_pane(std::uint64_t hash) const {
         if (slot.id_plus_1 == 0) return;
         if (slot.tag != tag_of(hash)) continue;
         const auto* memory = reinterpret_cast<const std::byte*>(&pane(slot.id_plus_1 - 1));
-        for (std::uint32_t offset = 0; offset < stride_; offset += 64) __builtin_prefetch(memory + offset, 1);
+        for (std::uint32_t offset = 0; offset < stride_; offset += 64) prefetch(memory + offset);
         return;
     }
 }

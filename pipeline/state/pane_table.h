@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pipeline/base/prefetch.h"
 #include "pipeline/state/calendar.h"
 
 namespace takt {
@@ -146,6 +147,7 @@ class PaneTable {
     static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
     std::size_t home(std::uint32_t tag) const { return static_cast<std::size_t>(tag) >> home_shift_; }
     Pane& upsert(std::uint64_t hash, const Want& want);
+    void prefetch_slot(std::uint64_t hash) const { prefetch(&slots_[home(tag_of(hash))]); }
     /// Brings the first pane near whose slot has the hash's tag.
     void prefetch_pane(std::uint64_t hash) const;
     Pane& make(std::uint64_t hash, const Want& want);
@@ -170,6 +172,7 @@ class PaneTable {
     std::map<Timestamp, std::vector<std::uint32_t>> due_;   ///< by window end: not fired yet
     std::map<Timestamp, std::vector<std::uint32_t>> kept_;  ///< by window end: fired, within lateness
     std::vector<std::uint32_t> dirty_;
+    std::vector<std::uint64_t> hashes_;  ///< of the rows that are looked for
 };
 
 }  // namespace takt

@@ -6,6 +6,7 @@
 
 #include "pipeline/base/decimal.h"
 #include "pipeline/base/hash.h"
+#include "pipeline/base/prefetch.h"
 
 namespace takt {
 namespace {
@@ -193,13 +194,13 @@ void TemporalTable::fetch_ahead(std::span<const std::uint64_t> hashes) const {
     for (const std::uint64_t hash : hashes) {
         const Slot& slot = first_candidate(hash);
         if (slot.count == 0) continue;
-        for (std::size_t part = 0; part < key_parts_; ++part) __builtin_prefetch(&keys_[part][slot.first]);
-        if (!valid_from_.empty()) __builtin_prefetch(&valid_from_[slot.first]);
+        for (std::size_t part = 0; part < key_parts_; ++part) prefetch(&keys_[part][slot.first]);
+        if (!valid_from_.empty()) prefetch(&valid_from_[slot.first]);
     }
     for (const std::uint64_t hash : hashes) {
         const Slot& slot = first_candidate(hash);
         if (slot.count == 0) continue;
-        for (std::size_t part = 0; part < key_parts_; ++part) __builtin_prefetch(keys_[part][slot.first].data());
+        for (std::size_t part = 0; part < key_parts_; ++part) prefetch(keys_[part][slot.first].data());
     }
 }
 
@@ -219,7 +220,7 @@ void TemporalTable::find(std::span<const KeyPart> key, const Timestamp* at, cons
             for (std::size_t part = 0; part < key_parts_; ++part)
                 hash = hash64(part_of(part, selection[begin + i]), hash);
             hashes[i] = hash;
-            __builtin_prefetch(&slots_[hash & mask_]);
+            prefetch(&slots_[hash & mask_]);
         }
         if (rows_ > kRowsInCache) fetch_ahead(std::span(hashes).first(count));
         for (std::uint32_t i = 0; i < count; ++i) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipeline/base/prefetch.h"
 #include "sources/decode/projection.h"
 #include "sources/decode/row_writer.h"
 #include "sources/decode/text.h"
@@ -506,10 +507,10 @@ void FlatBuffersDecoder::decode_chain(const Message& message, RowWriter& writer)
 }
 
 /// Brings the beginning of a message near, which for most messages is all of it.
-void prefetch(std::string_view message) {
+void prefetch_message(std::string_view message) {
     constexpr std::size_t kLine = 64;
     const std::size_t size = std::min<std::size_t>(message.size(), 8 * kLine);
-    for (std::size_t at = 0; at < size; at += kLine) __builtin_prefetch(message.data() + at);
+    for (std::size_t at = 0; at < size; at += kLine) prefetch(message.data() + at);
 }
 
 void FlatBuffersDecoder::decode(const std::shared_ptr<const MessageBlock>& block, std::size_t first, std::size_t count,
@@ -520,7 +521,7 @@ void FlatBuffersDecoder::decode(const std::shared_ptr<const MessageBlock>& block
     using Framing = DecoderOptions::Framing;
     const std::span<const Message> messages = std::span(block->messages).subspan(first, count);
     for (std::size_t i = 0; i < count; ++i) {
-        if (i + kMessagesAhead < count) prefetch(messages[i + kMessagesAhead].data);
+        if (i + kMessagesAhead < count) prefetch_message(messages[i + kMessagesAhead].data);
         const Message& message = messages[i];
         if (message.data.empty()) continue;
         const bool chain =
