@@ -7,6 +7,12 @@ target_compile_definitions(tests_end_to_end PRIVATE TAKT_SOURCE_DIR="${CMAKE_SOU
 target_compile_options(tests_end_to_end PRIVATE -O0)
 add_test(NAME end_to_end/live_table COMMAND tests_end_to_end)
 
+# Daemon and source beside the client library's own fetch, in turns: as a test only that all see every message.
+add_executable(jetstream_rate ${CMAKE_CURRENT_LIST_DIR}/jetstream_rate.cc)
+target_link_libraries(jetstream_rate PRIVATE takt_cli takt_test_support)
+target_compile_definitions(jetstream_rate PRIVATE TAKT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+add_test(NAME end_to_end/jetstream_rate COMMAND jetstream_rate 20000 0 1)
+
 add_test(NAME end_to_end/nats_security COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/nats_security_test.py $<TARGET_FILE:takt>)
 set_tests_properties(end_to_end/nats_security PROPERTIES COST 30)
 add_test(NAME end_to_end/configs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/rejected_configs_test.py $<TARGET_FILE:takt>)

@@ -13,8 +13,3 @@ target_link_libraries(takt_simulated_disk PUBLIC takt_pipeline_journal)
 if(TARGET tests_unit_pipeline_journal)
   target_link_libraries(tests_unit_pipeline_journal PRIVATE takt_simulated_disk)
 endif()
-
-# Beside the client library's own fetch, in turns: as a test only that both see every message.
-add_executable(jetstream_rate ${CMAKE_CURRENT_LIST_DIR}/../end_to_end/jetstream_rate.cc)
-target_link_libraries(jetstream_rate PRIVATE takt_sources takt_test_support)
-add_test(NAME end_to_end/jetstream_rate COMMAND jetstream_rate 20000 0 1)
