@@ -12,8 +12,8 @@ namespace {
 /// How long a source may say nothing before we give up.
 constexpr Duration kPatience = 30 * kSecond;
 
-/// Reasons of dead letters that tell when an event came: lateness, clocks, memory.
-constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT"};
+/// Reasons of dead letters that tell when an event came: lateness, clocks, memory. And that it cannot be read.
+constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT", "CRASH"};
 
 }  // namespace
 

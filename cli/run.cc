@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "cli/arguments.h"
+#include "cli/isolate.h"
 #include "cli/load.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
@@ -26,6 +27,9 @@
 
 namespace takt {
 namespace {
+
+/// After so many starts in a row that were killed before they had made an epoch, a message is thought to kill them.
+constexpr std::uint64_t kKilledStarts = 2;
 
 enum class Progress : std::uint8_t { automatic, live, plain, none };
 
@@ -190,12 +194,6 @@ Result<std::unique_ptr<StateLog>> open_state(const RunOptions& run, const Plan& 
                                          "one that does, such as sqlite or jetstream",
                                          sink.name, sink.connector)};
     }
-    for (const SourcePlan& source : plan.sources) {
-        if (source.can_read_again) continue;
-        return Error{"C634", fmt::format("source '{}' ({}) cannot be read again after a crash; with --state use one "
-                                         "that can, such as a JetStream stream over its subjects",
-                                         source.name, source.connector)};
-    }
     StateLog::Options options;
     options.engine_version = invocation.version;
     options.tzdb_version = TimeZone::rules_version();
@@ -225,7 +223,6 @@ int run(RunOptions options, const Invocation& invocation) {
     }
     if (listen && options.health_limit) listen->health_limit = *options.health_limit;
     StopSignals signals;
-    nats_Open(-1);  // before any thread that makes a message
     PlanOverrides overrides;
     if (!options.state.empty()) {
         auto kept = SnapshotStore::look(real_disk(), snapshot_folder(options.state));
@@ -244,11 +241,18 @@ int run(RunOptions options, const Invocation& invocation) {
         auto opened = open_state(options, *loaded->planned.plan, invocation);
         if (!opened) return fail(opened.error());
         state = std::move(*opened);
+        // Before any thread: it forks.
+        if (state->killed_starts() >= kKilledStarts) {
+            (void)isolate(*loaded->planned.plan,
+                          {[&] { return state->recover(); },
+                           [&](const QuarantinedMessage& message) { return state->quarantine(message); }});
+        }
         auto with_letters = open_dead_letters(*state, options.state, *loaded->planned.plan, invocation);
         if (!with_letters) return fail(with_letters.error());
         dead_letters = std::move(*with_letters);
         engine_options.log = dead_letters.get();
     }
+    nats_Open(-1);  // before any thread that makes a message
     if (options.snapshot_interval) engine_options.snapshot_interval = *options.snapshot_interval;
     Engine engine(*loaded->planned.plan, engine_options);
     std::unique_ptr<HttpListener> listener;

@@ -70,9 +70,10 @@ struct MessageBlock {
     std::vector<Message> messages;
     std::shared_ptr<const void> keep;  ///< shared: batches of several tasks may point into one block
     std::size_t size_bytes = 0;
-    std::string anchor = {};  ///< of the source's position after the last message, see SourcePosition; empty: none
-    bool own_clock = false;   ///< the reader's clock gave the ingest time, one for the whole block
-    bool single = false;      ///< each message is one event by itself, however events lie in the source's messages
+    std::string anchor = {};   ///< of the source's position after the last message, see SourcePosition; empty: none
+    bool own_clock = false;    ///< the reader's clock gave the ingest time, one for the whole block
+    bool single = false;       ///< each message is one event by itself, however events lie in the source's messages
+    bool quarantined = false;  ///< one message, which kills the process that reads it: a dead letter as it is
     std::vector<SequenceHole> holes = {};  ///< ascending, each before a message of the block
 };
 

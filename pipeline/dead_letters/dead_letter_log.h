@@ -33,6 +33,7 @@ class DeadLetterLog final : public EpochLog {
     /// Besides the log's errors: those of DeadLetterStore, E620 only when too much waits.
     Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
+    Status end() override { return log_.end(); }
     std::vector<DeadLetterReplay> take_replays() override;
 
   private:

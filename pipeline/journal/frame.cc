@@ -58,7 +58,8 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
         bytes += 256 + value.step.size() + value.measure.size() + value.unit.size();
     for (const PostingSum& sum : result.audit.postings)
         bytes += 256 + sum.type.size() + sum.unit.size() + sum.currency.size();
-    for (const InputRecord& record : frame.input_records) bytes += 96 + record.subject.size() + record.data.size();
+    for (const InputRecord& record : frame.result.input_records)
+        bytes += 96 + record.subject.size() + record.data.size();
     for (const SinkConfirmation& said : frame.confirmations) {
         bytes +=
             160 + said.sink.size() + said.key.size() + said.reference.size() + said.reason.size() + said.owner.size();

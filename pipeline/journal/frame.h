@@ -18,17 +18,6 @@ namespace takt {
 
 // One epoch as bytes and back (schemas/frame.fbs, docs/formats/frame.md). Pure functions.
 
-/// A message as it came, of a source that cannot be read again.
-struct InputRecord {
-    std::uint16_t source = 0;  ///< index into Plan::sources
-    std::uint64_t sequence = 0;
-    Timestamp ingest_time = 0;
-    std::string subject;
-    std::string data;
-
-    bool operator==(const InputRecord&) const = default;
-};
-
 /// Postings of one sink in one state that are not kept one by one any more.
 struct SinkTotal {
     struct Amount {
@@ -50,7 +39,6 @@ struct SinkTotal {
 /// What one frame holds.
 struct Frame {
     EpochResult result;  ///< without `states` and the tables' `content`: the one is measured, the other follows
-    std::vector<InputRecord> input_records;       ///< by source, then sequence
     std::vector<SinkConfirmation> confirmations;  ///< since the frame before, in the order of their arrival
     std::vector<SinkPosition> positions;
     std::vector<SinkRoute> routes;  ///< all sinks of the config; in the first frame of a run only
@@ -60,7 +48,6 @@ struct Frame {
 /// The same without a copy of its own: what it names must outlive it.
 struct FrameView {
     const EpochResult& result;
-    std::span<const InputRecord> input_records = {};
     std::span<const SinkConfirmation> confirmations = {};
     std::span<const SinkPosition> positions = {};
     std::span<const SinkRoute> routes = {};
@@ -69,7 +56,6 @@ struct FrameView {
     explicit FrameView(const EpochResult& epoch) : result(epoch) {}
     FrameView(const Frame& frame)  // NOLINT(google-explicit-constructor): a frame is what its view shows
         : result(frame.result),
-          input_records(frame.input_records),
           confirmations(frame.confirmations),
           positions(frame.positions),
           routes(frame.routes),

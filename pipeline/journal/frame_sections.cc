@@ -87,14 +87,14 @@ FrameSection cuts_section(const FrameContext& context, const EpochResult& result
     return finished(builder, wire::SectionKind::cuts, wire::CreateCutsSection(builder, all));
 }
 
-FrameSection input_records_section(std::span<const InputRecord> records) {
+FrameSection input_records_section(const std::vector<InputRecord>& records) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::InputRecord>> written;
     for (const InputRecord& record : records) {
         const Text subject = text(builder, record.subject);
         const Bytes data = bytes(builder, record.data);
-        written.push_back(
-            wire::CreateInputRecord(builder, record.source, record.sequence, subject, record.ingest_time, data));
+        written.push_back(wire::CreateInputRecord(builder, narrow(record.source), record.sequence, subject,
+                                                  record.ingest_time, data));
     }
     const auto all = vector(builder, written);
     return finished(builder, wire::SectionKind::input_records, wire::CreateInputRecordsSection(builder, all));
@@ -483,8 +483,8 @@ Wrong read(const wire::InputRecordsSection& from, Reader& reader, StoredFrame& s
     Wrong wrong;
     reader.each(from.records(), [&](const wire::InputRecord* record) {
         if (record->source() >= stored.sources.size()) wrong = "names a source that has no cut";
-        stored.frame.input_records.push_back({record->source(), record->sequence(), record->ingest_time(),
-                                              reader.text(record->subject()), reader.bytes(record->data())});
+        stored.frame.result.input_records.push_back({record->source(), record->sequence(), record->ingest_time(),
+                                                     reader.text(record->subject()), reader.bytes(record->data())});
     });
     return wrong;
 }
@@ -772,7 +772,7 @@ std::vector<FrameSection> encode_sections(const FrameContext& context, const Fra
     const EpochResult& result = frame.result;
     std::vector<FrameSection> sections;
     sections.push_back(cuts_section(context, result));
-    if (!frame.input_records.empty()) sections.push_back(input_records_section(frame.input_records));
+    if (!result.input_records.empty()) sections.push_back(input_records_section(result.input_records));
     sections.push_back(watermarks_section(result));
     if (!result.cut.tables.empty() || !result.cut.replays.empty())
         sections.push_back(control_inputs_section(context, result));

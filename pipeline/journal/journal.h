@@ -82,6 +82,8 @@ class Journal {
     std::uint64_t first_epoch() const { return segments_.front().first_epoch; }
     /// Of the last durable frame; 0: none.
     std::uint64_t last_epoch() const { return place_.epoch - 1; }
+    /// Which start wrote its last frame; 0: it never had one.
+    std::uint64_t last_incarnation() const { return place_.incarnation; }
     /// What a torn frame had left when the journal was opened; 0: none.
     std::uint64_t torn_bytes() const { return torn_bytes_; }
     std::size_t segments() const { return segments_.size(); }

@@ -3,11 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "pipeline/base/mutant.h"
+#include "pipeline/journal/durable_text.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
+namespace {
+
+constexpr std::string_view kEndKind = "takt-end";
+constexpr std::string_view kQuarantineKind = "takt-quarantine";
+
+std::string end_path(const StateDirectory& directory) {
+    return directory.path() + "/END";
+}
+std::string quarantine_path(const StateDirectory& directory) {
+    return directory.path() + "/QUARANTINE";
+}
+
+}  // namespace
 
 Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& path, const Plan& plan,
                                                  const Options& options) {
@@ -23,9 +38,54 @@ Result<std::unique_ptr<StateLog>> StateLog::open(Disk& disk, const std::string& 
     std::vector<SinkRoute> routes;
     for (const SinkPlan& sink : plan.sinks)
         routes.push_back({sink.name, sink.all_postings ? std::vector<std::string>() : sink.postings});
-    return std::unique_ptr<StateLog>(new StateLog(disk, std::move(directory).value(), std::move(journal).value(),
-                                                  std::move(snapshots).value(), std::move(origin), std::move(context),
-                                                  std::move(routes), plan, options.drop_state));
+    std::unique_ptr<StateLog> state(new StateLog(disk, std::move(directory).value(), std::move(journal).value(),
+                                                 std::move(snapshots).value(), std::move(origin), std::move(context),
+                                                 std::move(routes), plan, options.drop_state));
+    if (Status read = state->read_ends(); !read) return read.error();
+    if (Status read = state->read_quarantine(); !read) return read.error();
+    return state;
+}
+
+/// Starts since the last one that made an epoch or came to its end.
+Status StateLog::read_ends() {
+    const auto ended = read_durable_text(disk_, end_path(directory_), kEndKind);
+    if (!ended) return ended.error();
+    const std::uint64_t last_end = *ended ? (*ended)->number("incarnation").value_or(0) : 0;
+    const std::uint64_t last_good = std::max(last_end, journal_->last_incarnation());
+    if (last_good >= directory_.incarnation())
+        return Error{"F705", fmt::format("{} is of a later start than this one", end_path(directory_))};
+    killed_starts_ = directory_.incarnation() - 1 - last_good;
+    return {};
+}
+
+Status StateLog::end() {
+    return write_durable_text(disk_, end_path(directory_),
+                              {std::string(kEndKind), 1, {{"incarnation", std::to_string(directory_.incarnation())}}});
+}
+
+Status StateLog::read_quarantine() {
+    auto kept = read_durable_text(disk_, quarantine_path(directory_), kQuarantineKind);
+    if (!kept) return kept.error();
+    if (!*kept) return {};
+    quarantine_lines_ = std::move((*kept)->values);
+    for (const auto& [name, value] : quarantine_lines_) {
+        // "message SEQUENCE SOURCE"
+        std::uint64_t sequence = 0;
+        const char* const end = value.data() + value.size();
+        const auto read = std::from_chars(value.data(), end, sequence);
+        if (name != "message" || read.ec != std::errc() || read.ptr == end || *read.ptr != ' ')
+            return Error{"F705", fmt::format("{} is damaged: '{} {}'", quarantine_path(directory_), name, value)};
+        const auto source = std::find(context_.sources.begin(), context_.sources.end(), std::string(read.ptr + 1, end));
+        if (source == context_.sources.end()) continue;
+        quarantine_.push_back({static_cast<std::uint32_t>(source - context_.sources.begin()), sequence});
+    }
+    return {};
+}
+
+Status StateLog::quarantine(const QuarantinedMessage& message) {
+    quarantine_lines_.emplace_back("message", fmt::format("{} {}", message.sequence, context_.sources[message.source]));
+    quarantine_.push_back(message);
+    return write_durable_text(disk_, quarantine_path(directory_), {std::string(kQuarantineKind), 1, quarantine_lines_});
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,
@@ -99,6 +159,7 @@ Result<EpochLog::Past> StateLog::recover() {
         past.incarnations.push_back(stored.incarnation);
     }
     past.run = {directory_.name(), directory_.incarnation()};
+    past.quarantine = quarantine_;
     recall_sinks(*outbox, past);
     return past;
 }

@@ -47,7 +47,15 @@ class StateLog final : public EpochLog {
     Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
 
+    Status end() override;
+
     std::uint64_t incarnation() const { return directory_.incarnation(); }
+    /// How many starts in a row were killed before they had made a single epoch; this one not counted.
+    std::uint64_t killed_starts() const { return killed_starts_; }
+    /// Puts a message on the list of those that are not read any more; durable when it returns. Before `recover`. E700,
+    /// E701, F709.
+    Status quarantine(const QuarantinedMessage& message);
+    const std::vector<QuarantinedMessage>& quarantined() const { return quarantine_; }
 
   private:
     StateLog(Disk& disk, StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
@@ -68,6 +76,8 @@ class StateLog final : public EpochLog {
     Result<EngineState> change_config(EngineState&& before, const std::vector<ConfigEdit>& edits);
     void recall_sinks(const Outbox& outbox, Past& past) const;
     Status remove_before(std::uint64_t epoch);
+    Status read_ends();
+    Status read_quarantine();
 
     const Plan& plan_;
     const std::set<std::string> drop_state_;
@@ -80,6 +90,9 @@ class StateLog final : public EpochLog {
     std::vector<SinkRoute> routes_;  ///< of the plan's sinks, by index
     bool named_ = false;             ///< a frame of this run has them
     Outbox removed_;                 ///< of the frames that are not in the journal any more; the snapshots' thread's
+    std::uint64_t killed_starts_ = 0;
+    std::vector<QuarantinedMessage> quarantine_;                         ///< of sources of the plan
+    std::vector<std::pair<std::string, std::string>> quarantine_lines_;  ///< as in the file, of all sources
     Disk& disk_;
 };
 

@@ -12,6 +12,14 @@
 
 namespace takt {
 
+/// A message that has killed the process that read it, and is not to be read any more.
+struct QuarantinedMessage {
+    std::uint32_t source = 0;  ///< index into Plan::sources
+    std::uint64_t sequence = 0;
+
+    bool operator==(const QuarantinedMessage&) const = default;
+};
+
 /// What makes epochs durable, as the engine sees it (RELIABILITY: journal the cut, synchronize, then release).
 ///
 /// `recover` is called once, before anything else; then `append` for every new epoch in order, by one thread at a time;
@@ -26,6 +34,7 @@ class EpochLog {
         std::vector<std::uint64_t> incarnations = {};  ///< of `epochs`: which start of the daemon made each
         std::vector<SinkPast> sinks = {};              ///< of Plan::sinks, by index; empty: nothing is known of any
         RunIdentity run = {};
+        std::vector<QuarantinedMessage> quarantine = {};  ///< in any order; of the past and of what is to come
     };
 
     virtual ~EpochLog() = default;
@@ -38,6 +47,9 @@ class EpochLog {
     /// need either. `delivered` is what `append` was told: no sink waits for more of it. An error leaves everything as
     /// it was.
     virtual Status snapshot(const EngineState& state, std::uint64_t delivered) = 0;
+
+    /// The run has come to its end by itself, with or without an error: it was not killed.
+    virtual Status end() { return {}; }
 
     /// Dead letters whose retry was ordered: for the epoch that is cut next, each once in the life of this object and,
     /// as soon as an epoch with it is durable, never again. After `recover`; one thread, which may be another one.

@@ -63,6 +63,17 @@ struct SourceCut {
     std::vector<std::pair<std::uint64_t, Timestamp>> ingest_times = {};
 };
 
+/// A message as it came, of a source that cannot be read again.
+struct InputRecord {
+    std::uint32_t source = 0;  ///< index into Plan::sources
+    std::uint64_t sequence = 0;
+    Timestamp ingest_time = 0;
+    std::string subject;
+    std::string data;
+
+    bool operator==(const InputRecord&) const = default;
+};
+
 /// Memory of a keyed step over all lanes.
 struct StateSize {
     std::string step;
@@ -78,6 +89,8 @@ struct EpochResult {
     Timestamp watermark_after = kBeginningOfTime;
     std::vector<SourceCut> cuts;  ///< by source index
     CutOptions cut;               ///< what was decided at the cut
+    /// By source, then sequence: what a log must keep, because nobody else does. Only where there is a log.
+    std::vector<InputRecord> input_records;
 
     std::uint64_t messages = 0;
     std::uint64_t message_bytes = 0;

@@ -107,6 +107,7 @@ struct Plan {
     std::vector<SinkPlan> sinks;
     std::vector<TablePlan> tables;  ///< the live ones, in the order of the config
     OutcomeTable outcomes;
+    OutcomeCode crashed = kUndecided;  ///< of a message that kills the process: dead letter CRASH
 
     DeadLetterLimit dead_letters;
 

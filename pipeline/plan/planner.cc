@@ -443,6 +443,7 @@ class Pass final : public PlanContext {
             return;
         }
         for (const ConfigNode::Entry& entry : section->entries) read_source(entry);
+        plan_->crashed = plan_->outcomes.add({OutcomeKind::dead_letter, "CRASH", "plant_it", "decode", false});
         source_segments_ = plan_->segments.size();
     }
 

@@ -76,10 +76,12 @@ class Core::Impl {
     void run_dedup(Lane& lane, std::uint32_t index, Chunk& chunk);
     void run_terminals(Lane& lane, std::uint32_t index, Chunk& chunk);
     void finish_rows(Chunk& chunk);
+    void refuse_quarantined(Chunk& chunk);
     void run_committer(Todo& todo);
     void commit_rows(Chunk& chunk);
     void commit_replay(Chunk& chunk);
     void count_holes(const Chunk& chunk);
+    void keep_messages(const Chunk& chunk);
     void commit_epoch(Chunk& chunk);
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
     static KeyedState& state_of(Lane& lane, const Keyed& keyed) {
@@ -515,8 +517,28 @@ void Core::Impl::finish_rows(Chunk& chunk) {
         account(segment, plan_.outcomes, source, seeds_[chunk.source], chunk.watermark, part, chunk.outcomes,
                 chunk.dead_letters);
     }
+    if (chunk.block->quarantined) refuse_quarantined(chunk);
     for (DeadLetter& letter : chunk.dead_letters) letter.replay = chunk.replay;
     stateless_.recycle(chunk);
+}
+
+/// Nobody has looked into the message: it counts as one event.
+void Core::Impl::refuse_quarantined(Chunk& chunk) {
+    const Message& message = chunk.block->messages[chunk.first];
+    const Outcome& outcome = plan_.outcomes.at(plan_.crashed);
+    chunk.rows = 1;
+    chunk.outcomes[plan_.crashed].add(event_hash(seeds_[chunk.source], message.sequence, 0));
+    DeadLetter letter;
+    letter.source = plan_.sources[chunk.source].name;
+    letter.sequence = message.sequence;
+    letter.subject = message.subject;
+    letter.ingest_time = message.ingest_time;
+    letter.reason = outcome.rule;
+    letter.text = "the process died again and again when it read this message";
+    letter.owner = outcome.owner;
+    letter.step = outcome.step;
+    letter.bytes = message.data;
+    chunk.dead_letters.push_back(std::move(letter));
 }
 
 // ---- committer: chunks and epochs leave in order
@@ -558,6 +580,7 @@ void Core::Impl::commit_rows(Chunk& chunk) {
     }
     result_.audit.received += chunk.received;
     count_holes(chunk);
+    if (options_.keep_input && !plan_.sources[chunk.source].can_read_again) keep_messages(chunk);
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
 }
 
@@ -567,6 +590,13 @@ void Core::Impl::commit_replay(Chunk& chunk) {
     const auto code = ended == chunk.outcomes.end() ? kUndecided : ended - chunk.outcomes.begin();
     result_.replay_outcomes.push_back(static_cast<OutcomeCode>(code));
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
+}
+
+void Core::Impl::keep_messages(const Chunk& chunk) {
+    for (const Message& message : std::span(chunk.block->messages).subspan(chunk.first, chunk.count)) {
+        result_.input_records.push_back({chunk.source, message.sequence, message.ingest_time,
+                                         std::string(message.subject), std::string(message.data)});
+    }
 }
 
 /// Of the block's holes, those before messages of the chunk.

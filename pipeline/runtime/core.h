@@ -31,6 +31,7 @@ class Core {
         std::uint32_t chunk_messages = kBatchRows;  ///< messages decoded by one task
         std::uint32_t credit_chunks = 0;            ///< chunks in flight at most; 0: 2 * threads + 2
         std::uint64_t credit_bytes = 64u << 20;     ///< message bytes in flight at most; one chunk always goes
+        bool keep_input = false;                    ///< fills EpochResult::input_records
     };
     struct InFlight {
         std::uint64_t chunks = 0;

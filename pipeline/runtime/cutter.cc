@@ -65,7 +65,8 @@ Cutter::Cutter(const Plan& plan, const Readers& readers, const Tables& tables, C
       held_(plan.sources.size()),
       rest_(plan.sources.size()),
       spoke_(plan.sources.size(), false),
-      fed_(plan.sources.size(), 0) {}
+      fed_(plan.sources.size(), 0),
+      quarantine_(plan.sources.size()) {}
 
 bool Cutter::full() const {
     return (plan_.epoch_messages > 0 && messages_ >= plan_.epoch_messages) ||
@@ -94,10 +95,35 @@ void Cutter::add(std::uint32_t source, std::shared_ptr<const MessageBlock> block
     bytes_ += block->size_bytes;
     spoke_[source] = true;
     if (source == 0) {
-        core_.feed(source, std::move(block));
+        feed(source, std::move(block));
     } else {
         held_[source].push_back(std::move(block));
     }
+}
+
+void Cutter::set_quarantine(const std::vector<QuarantinedMessage>& quarantine) {
+    for (const QuarantinedMessage& message : quarantine) quarantine_[message.source].insert(message.sequence);
+}
+
+/// To the core, quarantined messages each as a block of its own.
+void Cutter::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
+    const std::set<std::uint64_t>& quarantined = quarantine_[source];
+    const std::vector<Message>& messages = block->messages;
+    std::size_t begin = 0;
+    auto next = quarantined.lower_bound(messages.front().sequence);
+    for (std::size_t i = 0; i < messages.size() && next != quarantined.end(); ++i) {
+        if (messages[i].sequence < *next) continue;
+        if (messages[i].sequence == *next) {
+            if (i > begin) core_.feed(source, slice(block, begin, i - begin));
+            auto alone = std::make_shared<MessageBlock>(*slice(block, i, 1));  // shared with the core's chunk
+            alone->quarantined = true;
+            core_.feed(source, std::move(alone));
+            begin = i + 1;
+        }
+        next = quarantined.upper_bound(messages[i].sequence);
+    }
+    if (begin == 0) return core_.feed(source, std::move(block));
+    if (begin < messages.size()) core_.feed(source, slice(block, begin, messages.size() - begin));
 }
 
 bool Cutter::take() {
@@ -154,17 +180,36 @@ Result<bool> Cutter::replay_source(std::uint32_t source, const SourceCut& cut) {
         if (end < messages.size()) rest_[source] = slice(block, end, messages.size() - end);
         if (end > begin) {
             fed_[source] = messages[end - 1].sequence;
-            core_.feed(source, with_times(slice(block, begin, end - begin), cut));
+            feed(source, with_times(slice(block, begin, end - begin), cut));
         }
         if (end < messages.size()) break;
     }
     return true;
 }
 
+/// Messages that only the journal has.
+void Cutter::feed_kept(std::uint32_t source, const EpochResult& journaled) {
+    const auto keep = std::make_shared<std::vector<InputRecord>>();  // shared: the block's keeper
+    std::copy_if(journaled.input_records.begin(), journaled.input_records.end(), std::back_inserter(*keep),
+                 [&](const InputRecord& record) { return record.source == source; });
+    if (keep->empty()) return;
+    auto block = std::make_shared<MessageBlock>();  // shared with the batches that point into it
+    for (const InputRecord& record : *keep) {
+        block->messages.push_back({record.data, record.subject, record.sequence, record.ingest_time});
+        block->size_bytes += record.data.size();
+    }
+    block->keep = keep;
+    feed(source, std::move(block));
+}
+
 Result<bool> Cutter::replay(const EpochResult& journaled) {
     for (; replayed_ < journaled.cuts.size(); ++replayed_) {
-        Result<bool> fed = replay_source(replayed_, journaled.cuts[replayed_]);
-        if (!fed || !*fed) return fed;
+        if (plan_.sources[replayed_].can_read_again) {
+            Result<bool> fed = replay_source(replayed_, journaled.cuts[replayed_]);
+            if (!fed || !*fed) return fed;
+        } else {
+            feed_kept(replayed_, journaled);
+        }
         fed_[replayed_] = std::max(fed_[replayed_], journaled.cuts[replayed_].last_sequence);
     }
     replayed_ = 0;
@@ -236,7 +281,7 @@ void Cutter::cut_nothing() {
 void Cutter::cut(CutOptions options) {
     on_cut_(first_message_.value_or(clock_.monotonic()));
     for (std::uint32_t source = 0; source < held_.size(); ++source) {
-        for (auto& block : held_[source]) core_.feed(source, std::move(block));
+        for (auto& block : held_[source]) feed(source, std::move(block));
         held_[source].clear();
     }
     last_cut_.idle = options.idle;

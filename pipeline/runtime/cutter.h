@@ -3,9 +3,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "pipeline/base/clock.h"
+#include "pipeline/plan/epoch_log.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/core.h"
 #include "pipeline/runtime/source_reader.h"
@@ -35,6 +37,8 @@ class Cutter {
     bool cut_if_due();
     /// Input goes on after these cuts; before anything else.
     void resume(const std::vector<SourceCut>& cuts);
+    /// Of any source, in any order: these are not read, but dead letters; before anything else.
+    void set_quarantine(const std::vector<QuarantinedMessage>& quarantine);
     /// Who is asked, a few times a second and before all windows close, for dead letters that are to come again. Nobody
     /// without it, so after the last `replay`.
     void set_replays(TakeReplays take_replays) { take_replays_ = std::move(take_replays); }
@@ -53,9 +57,11 @@ class Cutter {
   private:
     bool full() const;
     void add(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     std::shared_ptr<const MessageBlock> next_block(std::uint32_t source);
     std::shared_ptr<const MessageBlock> unfed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     Result<bool> replay_source(std::uint32_t source, const SourceCut& cut);
+    void feed_kept(std::uint32_t source, const EpochResult& journaled);
     void find_idle(Timestamp now, CutOptions& cut) const;
     void look_for_replays();
     void cut(CutOptions options);
@@ -77,10 +83,11 @@ class Cutter {
     std::uint32_t turn_ = 0;   ///< the source that is asked first
     CutOptions last_cut_;
     TakeReplays take_replays_;
-    std::vector<DeadLetterReplay> replays_;  ///< of this epoch
-    Timestamp next_look_ = 0;                ///< for replays; monotonic
-    std::vector<std::uint64_t> fed_;         ///< by source: the last sequence that was fed
-    std::uint32_t replayed_ = 0;             ///< sources of the replayed epoch that are fed
+    std::vector<DeadLetterReplay> replays_;            ///< of this epoch
+    Timestamp next_look_ = 0;                          ///< for replays; monotonic
+    std::vector<std::uint64_t> fed_;                   ///< by source: the last sequence that was fed
+    std::uint32_t replayed_ = 0;                       ///< sources of the replayed epoch that are fed
+    std::vector<std::set<std::uint64_t>> quarantine_;  ///< by source
 };
 
 }  // namespace takt

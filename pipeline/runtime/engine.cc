@@ -24,6 +24,9 @@
 namespace takt {
 namespace {
 
+/// Epochs that are made and wait to be durable, at most; the next ones are made meanwhile.
+constexpr std::size_t kEpochsAhead = 2;
+
 std::uint32_t cores() {
     return std::clamp(std::thread::hardware_concurrency(), 1u, kKeyGroups);
 }
@@ -32,6 +35,7 @@ Core::Options core_options(const Plan& plan, const Engine::Options& options) {
     Core::Options core;
     core.lanes = options.lanes > 0 ? options.lanes : plan.lanes > 0 ? plan.lanes : cores();
     core.threads = options.threads > 0 ? options.threads : cores();
+    core.keep_input = options.log != nullptr;
     return core;
 }
 
@@ -64,6 +68,7 @@ class Engine::Impl {
     Status recover();
     Status replay();
     bool make_durable(const EpochResult& epoch);
+    void go_on_behind(const std::vector<SourceCut>& cuts);
     void take_snapshot_if_due();
     void take_snapshot();
     Status await_snapshot();
@@ -73,7 +78,10 @@ class Engine::Impl {
     void cut_epochs();
     void wait_for_input(Duration longest);
     void ring();
-    void release(EpochResult&& result);
+    void drain();
+    void hand_over(EpochResult&& result);
+    void release_in_turn();
+    void release(const std::shared_ptr<const EpochResult>& epoch);
     void count(const EpochResult& result);
     void show_equations(const std::vector<Imbalance>& broken);
     void show_audit(const AuditTotals& totals);
@@ -101,7 +109,13 @@ class Engine::Impl {
     Timestamp newest_ingest_ = 0;
     std::deque<Timestamp> epoch_starts_;  ///< monotonic, of the epochs that were cut and not yet released
 
-    // Recovery; what is read by the committer is set before anything is fed.
+    // From the core's committer to the thread that makes epochs durable and releases them.
+    Condition made_changed_;
+    std::deque<std::shared_ptr<const EpochResult>> made_;  ///< shared with the writers; the front one is under way
+    bool all_made_ = false;
+    Thread releaser_;
+
+    // Recovery; what the releaser reads is set before anything is fed.
     std::vector<std::shared_ptr<const EpochResult>> released_again_;  ///< the log's epochs that are in the state
     std::deque<EpochResult> replayed_;         ///< the log's epochs that must be made again, in order
     std::uint64_t last_logged_ = 0;            ///< the newest of them
@@ -113,7 +127,7 @@ class Engine::Impl {
     Thread snapshot_writer_;
     std::optional<Status> snapshot_written_;  ///< what it says at its end
 
-    StormBreaker storm_;  ///< the committer's, once it has the log's epochs
+    StormBreaker storm_;  ///< the releaser's, once it has the log's epochs
 
     Core core_;
     Cutter cutter_;
@@ -125,7 +139,7 @@ Engine::Impl::Impl(const Plan& plan, const Options& options)
       outcomes_(plan.outcomes.size()),
       cuts_(plan.sources.size()),
       storm_(plan),
-      core_(plan, core_options(plan, options), [this](EpochResult&& result) { release(std::move(result)); }),
+      core_(plan, core_options(plan, options), [this](EpochResult&& result) { hand_over(std::move(result)); }),
       cutter_(plan, readers_, tables_, *options.clock, core_, [this](Timestamp first_message) {
           std::lock_guard lock(mutex_);
           epoch_starts_.push_back(first_message);
@@ -228,8 +242,14 @@ Status Engine::Impl::recover() {
         released_again_.push_back(std::make_shared<const EpochResult>(std::move(epoch)));
     }
     last_logged_ = std::max(last_logged_, base);
+    if (!replayed_.empty()) {
+        go_on_behind(replayed_.back().cuts);
+    } else if (past->state) {
+        go_on_behind(past->state->cuts);
+    }
     // By an earlier run. A stop that comes before the next epoch finds nothing left to make again.
     released_.store(base);
+    cutter_.set_quarantine(past->quarantine);
     for (auto& writer : writers_) writer->set_totals(totals);
     std::size_t to_send = 0;
     for (std::size_t i = 0; i < past->sinks.size(); ++i) {
@@ -245,6 +265,14 @@ Status Engine::Impl::recover() {
     return {};
 }
 
+/// Sources that cannot be read again: what the log has of them comes from the log, so they go on behind it.
+void Engine::Impl::go_on_behind(const std::vector<SourceCut>& cuts) {
+    positions_.resize(plan_.sources.size());
+    for (std::size_t i = 0; i < cuts.size(); ++i) {
+        if (!plan_.sources[i].can_read_again) positions_[i] = {cuts[i].last_sequence + 1, {}};
+    }
+}
+
 /// Releases again what the state holds already, and makes again what it does not. Not to its end where a stop comes.
 Status Engine::Impl::replay() {
     for (const auto& epoch : released_again_) {
@@ -253,7 +281,7 @@ Status Engine::Impl::replay() {
         }
     }
     released_again_.clear();
-    // The committer takes them from the queue's front; here they are only read.
+    // The releaser takes them from the queue's front; here they are only read.
     std::vector<const EpochResult*> epochs;
     for (const EpochResult& epoch : replayed_) epochs.push_back(&epoch);
     for (const EpochResult* epoch : epochs) {
@@ -268,7 +296,7 @@ Status Engine::Impl::replay() {
             wait_for_input(kSecond);  // whatever the clock says, its messages end the epoch
         }
     }
-    core_.drain();
+    drain();
     return {};
 }
 
@@ -284,7 +312,7 @@ void Engine::Impl::record_answers() {
         std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->has_answers(); });
     if (!any) return;
     cutter_.cut_nothing();
-    core_.drain();
+    drain();
 }
 
 std::uint64_t Engine::Impl::delivered() const {
@@ -305,7 +333,7 @@ void Engine::Impl::take_snapshot_if_due() {
 
 /// Copies the state between two epochs; a thread of its own writes it.
 void Engine::Impl::take_snapshot() {
-    core_.drain();
+    drain();
     if (const Status before = await_snapshot(); !before) return fail(before.error());
     {
         std::lock_guard lock(mutex_);
@@ -357,6 +385,7 @@ Status Engine::Impl::load_tables() {
 }
 
 Status Engine::Impl::run() {
+    releaser_ = Thread([this] { release_in_turn(); });
     const Status started = start();
     const Status replayed = started.ok() ? replay() : started;
     if (replayed.ok()) {
@@ -369,7 +398,7 @@ Status Engine::Impl::run() {
     }
     for (auto& reader : readers_) reader->stop();
     for (auto& table : tables_) table->stop();
-    core_.drain();
+    drain();
     for (auto& writer : writers_) writer->finish();
     finished_ = true;
     record_answers();
@@ -378,10 +407,17 @@ Status Engine::Impl::run() {
         take_snapshot();
         if (const Status written = await_snapshot(); !written) fail(written.error());
     }
+    if (options_.log != nullptr) {
+        // Without room the next start takes this one for killed, and looks for a reason that it will not find.
+        if (const Status ended = options_.log->end(); !ended && ended.error().code != "E701") fail(ended.error());
+    }
     std::unique_lock lock(mutex_);
+    all_made_ = true;
+    made_changed_.notify_all();
     if (error_) status_.error = error_->text();
     const std::optional<Error> error = error_;
     lock.unlock();
+    releaser_.join();
     enter(error ? EngineStatus::Phase::failed : EngineStatus::Phase::stopped);
     return error ? Status(*error) : Status();
 }
@@ -410,6 +446,7 @@ void Engine::Impl::fail(const Error& error) {
     }
     log(LogLevel::error, "engine stops", {{"pipeline", plan_.pipeline}, {"error", error.text()}});
     for (auto& writer : writers_) writer->abandon();
+    made_changed_.notify_all();
     ring();
 }
 
@@ -538,9 +575,42 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
     }
 }
 
-/// The core's on_epoch.
-void Engine::Impl::release(EpochResult&& result) {
-    const auto epoch = std::make_shared<const EpochResult>(std::move(result));
+/// The core's on_epoch. Waits where the releaser is too far behind.
+void Engine::Impl::hand_over(EpochResult&& result) {
+    auto epoch = std::make_shared<const EpochResult>(std::move(result));
+    std::unique_lock lock(mutex_);
+    made_changed_.wait(lock, [this] { return made_.size() < kEpochsAhead || aborted_; });
+    made_.push_back(std::move(epoch));
+    made_changed_.notify_all();
+}
+
+/// The thread that waits for the disk and for sinks, so that no thread that makes epochs does.
+void Engine::Impl::release_in_turn() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+        made_changed_.wait(lock, [this] { return !made_.empty() || all_made_; });
+        if (made_.empty()) return;
+        const std::shared_ptr<const EpochResult> epoch = made_.front();
+        lock.unlock();
+        release(epoch);
+        lock.lock();
+        made_.pop_front();
+        made_changed_.notify_all();
+    }
+}
+
+/// Until everything that was cut is released, or given up.
+void Engine::Impl::drain() {
+    core_.drain();
+    std::unique_lock lock(mutex_);
+    made_changed_.wait(lock, [this] { return made_.empty(); });
+}
+
+void Engine::Impl::release(const std::shared_ptr<const EpochResult>& epoch) {
+    {
+        std::lock_guard lock(mutex_);
+        if (aborted_) return;
+    }
     if (mutant("released_before_durable")) {
         for (auto& writer : writers_) (void)writer->push(epoch);
     }
@@ -608,7 +678,7 @@ EngineStatus Engine::Impl::status() const {
     std::lock_guard lock(mutex_);
     EngineStatus status = status_;
     status.now = options_.clock->monotonic();
-    bool waits = in_flight.chunks > 0;
+    bool waits = in_flight.chunks > 0 || !made_.empty();
     for (std::size_t i = 0; i < readers_.size(); ++i) {
         SourceStatus& source = status.sources.emplace_back(readers_[i]->status());
         source.last_sequence = cuts_[i].last_sequence;

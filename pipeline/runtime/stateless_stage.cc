@@ -204,6 +204,13 @@ void StatelessStage::measure_time(const Segment& segment, const Batch& batch, st
 }
 
 void StatelessStage::run(Chunk& chunk) {
+    if (chunk.block->quarantined) {
+        chunk.times.clear();
+        chunk.parts_used = 0;
+        chunk.received = {};
+        chunk.received.add(event_hash(seeds_[chunk.source], chunk.block->messages[chunk.first].sequence, 0));
+        return;
+    }
     const SourcePlan& source = plan_.sources[chunk.source];
     const Segment& segment = *plan_.segments[chunk.segment];
     std::unique_ptr<Scratch> scratch = take_scratch();

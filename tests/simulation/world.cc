@@ -283,16 +283,25 @@ void World::begin_life(const Faults& of_this_life) {
     steps_ = 0;
     ++tally.lives;
     disk.set_capacity(faults_.small_disk ? chance.below(300'000) : UINT64_MAX);
-    for (auto& told : told_) told[0] = told[1] = {};
+    for (auto& told : told_) told.clear();
+    for (auto& periods : idle_periods_) periods.clear();
 }
 
 void World::tell(std::uint32_t source, bool idle, std::uint64_t last_sequence) {
-    Told& now = told_[source][0];
-    if (now.at < scheduler.now()) told_[source][1] = now;
-    now.at = scheduler.now();
-    now.last_sequence = last_sequence;
-    if (!idle) now.idle_since.reset();
-    if (idle && !now.idle_since) now.idle_since = now.at;
+    told_[source].insert(last_sequence);
+    std::vector<IdlePeriod>& periods = idle_periods_[source];
+    const bool was = !periods.empty() && !periods.back().until;
+    if (idle && !was) periods.push_back({scheduler.now(), std::nullopt, last_sequence});
+    if (!idle && was) periods.back().until = scheduler.now();
+}
+
+bool World::was_idle(std::uint32_t source, std::uint64_t cut, Duration least) const {
+    const auto later = told_[source].upper_bound(cut);
+    if (later == told_[source].begin()) return false;
+    const std::uint64_t newest = *std::prev(later);
+    return std::any_of(idle_periods_[source].begin(), idle_periods_[source].end(), [&](const IdlePeriod& period) {
+        return period.last_sequence == newest && period.until.value_or(scheduler.now()) - period.since >= least;
+    });
 }
 
 void World::end_life() {
@@ -382,13 +391,11 @@ Result<EpochLog::Past> WatchedLog::recover() {
 /// Only a source that has said so for long enough, and whose every message is in an epoch, may be idle.
 void WatchedLog::check_idle(const EpochResult& epoch) {
     for (const std::uint32_t source : epoch.cut.idle) {
-        const World::Told& told = world_.told(source);
-        if (!told.idle_since || world_.scheduler.now() - *told.idle_since < kIdle)
+        if (!world_.was_idle(source, epoch.cuts[source].last_sequence, kIdle))
             world_.violation(
-                fmt::format("source {} is idle in epoch {} and did not say so for long enough", source, epoch.epoch));
-        if (epoch.cuts[source].last_sequence < told.last_sequence)
-            world_.violation(fmt::format("source {} is idle in epoch {}, and {} to {} were read and wait", source,
-                                         epoch.epoch, epoch.cuts[source].last_sequence + 1, told.last_sequence));
+                fmt::format("source {} is idle in epoch {}, and did not say so for long enough when it had "
+                            "told only up to {}",
+                            source, epoch.epoch, epoch.cuts[source].last_sequence));
     }
 }
 
@@ -409,6 +416,10 @@ Status WatchedLog::snapshot(const EngineState& state, std::uint64_t delivered) {
     if (state.epoch > world_.durable)
         world_.violation(fmt::format("a snapshot of epoch {}, durable is {}", state.epoch, world_.durable));
     return log_.snapshot(state, delivered);
+}
+
+Status WatchedLog::end() {
+    return world_.alive() ? log_.end() : Status(Error{"F999", "dead"});
 }
 
 }  // namespace takt::simulation

@@ -113,17 +113,10 @@ class World {
     Ledger ledgers[2];
     std::map<std::uint64_t, Cut> history;  ///< by epoch
     std::uint64_t durable = 0;             ///< the newest epoch that the log has said to be durable
-    /// What a source has told its reader. Others see it one instant later.
-    struct Told {
-        std::optional<Timestamp> idle_since;  ///< without break, nothing is there
-        std::uint64_t last_sequence = 0;
-        Timestamp at = 0;
-    };
+    /// A source has told its reader: up to where it has read, and whether it said that nothing more is there.
     void tell(std::uint32_t source, bool idle, std::uint64_t last_sequence);
-    /// Before this instant.
-    const Told& told(std::uint32_t source) const {
-        return told_[source][0].at < scheduler.now() ? told_[source][0] : told_[source][1];
-    }
+    /// Whether it said so without break for `least` in this life, when all that it had told was up to this cut.
+    bool was_idle(std::uint32_t source, std::uint64_t cut, Duration least) const;
     Condition changed;  ///< somebody died
 
   private:
@@ -135,7 +128,13 @@ class World {
     bool disk_failed_ = false;
     std::uint64_t steps_ = 0;
     std::string broken_;
-    Told told_[kSources][2];  ///< now, and before
+    struct IdlePeriod {
+        Timestamp since = 0;
+        std::optional<Timestamp> until = {};
+        std::uint64_t last_sequence = 0;
+    };
+    std::vector<IdlePeriod> idle_periods_[kSources];  ///< of this life
+    std::set<std::uint64_t> told_[kSources];          ///< sequences up to which it had read
 };
 
 /// The world's disk as a daemon sees it: it fails, is full, or stops with its process.
@@ -162,6 +161,7 @@ class WatchedLog final : public EpochLog {
     Result<Past> recover() override;
     Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
+    Status end() override;
     std::vector<DeadLetterReplay> take_replays() override { return log_.take_replays(); }
 
   private:

@@ -275,8 +275,8 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
              [&](Frame& frame) { frame.result.audit.values[0].unit = much; },
              [&](Frame& frame) { frame.result.audit.postings.resize(5000); },
              [&](Frame& frame) { frame.result.audit.postings[0].type = much; },
-             [&](Frame& frame) { frame.input_records.resize(12000); },
-             [&](Frame& frame) { frame.input_records[0].data = much; },
+             [&](Frame& frame) { frame.result.input_records.resize(12000); },
+             [&](Frame& frame) { frame.result.input_records[0].data = much; },
              [&](Frame& frame) { frame.confirmations[0].reason = much; },
              [&](Frame& frame) { frame.positions.resize(12000); }}) {
         Frame larger = full;

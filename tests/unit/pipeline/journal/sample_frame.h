@@ -103,7 +103,7 @@ inline Frame full_frame(std::uint64_t epoch) {
                              {"", "", "", 0, 0, 0, 0, 0, 0, 0, {}}};
     result.postings = {posting(), bare_posting()};
     result.dead_letters = {dead_letter(), {}};
-    frame.input_records = {{2, kMost, -1, "lab.a", std::string("\0x", 2)}, {0, 1, 0, "", ""}};
+    frame.result.input_records = {{2, kMost, -1, "lab.a", std::string("\0x", 2)}, {0, 1, 0, "", ""}};
     frame.confirmations = {{"ledger", "key", DeliveryState::closed, 4'294'967'295, "4900001", "PARKED", "finance", -1},
                            {"", "", DeliveryState::ready, 0, "", "", "", 0}};
     frame.positions = {{"ledger", -7, kMost, kMost - 4}, {"", {}, 0, 0}};
@@ -202,7 +202,7 @@ inline std::string text_of(const Frame& frame) {
         text += fmt::format("letter {} {} {} {} {} {} {} '{}' {} {} {} '{}' {}\n", d.source, d.sequence, d.part,
                             d.subject, d.ingest_time, d.event_id, d.reason, d.text, d.owner, d.step, d.correlation_id,
                             d.bytes, d.epoch);
-    for (const InputRecord& record : frame.input_records)
+    for (const InputRecord& record : frame.result.input_records)
         text += fmt::format("record {} {} {} {} '{}'\n", record.source, record.sequence, record.ingest_time,
                             record.subject, record.data);
     for (const SinkConfirmation& c : frame.confirmations)

@@ -25,6 +25,7 @@ struct Durable {
     std::map<std::string, std::string> payloads;
     std::map<std::string, std::uint64_t> totals;
     std::uint64_t repeats = 0;
+    std::vector<QuarantinedMessage> quarantine;
 };
 
 enum class Death : std::uint8_t { none, before_it_is_durable, when_it_is_durable };
@@ -36,6 +37,7 @@ class MemoryLog final : public EpochLog {
     Result<Past> recover() override {
         Past past;
         past.epochs = durable_.epochs;
+        past.quarantine = durable_.quarantine;
         return past;
     }
     Status append(const EpochResult& epoch, const SinkAnswers&) override {
@@ -86,6 +88,39 @@ class EventSource final : public Source {
     std::size_t at_ = 0;
 };
 
+/// Says everything once: what a process took is gone with it.
+struct Broker {
+    std::vector<Event> events;
+    std::size_t next = 0;
+    std::vector<std::uint64_t> opened_at;  ///< in each life
+};
+
+class BrokerSource final : public Source {
+  public:
+    BrokerSource(Broker& broker, std::size_t block) : broker_(broker), block_(block) {}
+    Status open(const SourcePosition& position) override {
+        next_sequence_ = position.next_sequence;
+        broker_.opened_at.push_back(next_sequence_);
+        return {};
+    }
+    Result<State> read(const Limits&, MessageBlock& block) override {
+        const std::size_t count = std::min<std::size_t>(block_, broker_.events.size() - broker_.next);
+        const auto some = std::span(broker_.events).subspan(broker_.next, count);
+        block = *synthetic::make_block({some.begin(), some.end()}, next_sequence_);
+        block.own_clock = true;
+        next_sequence_ += count;
+        broker_.next += count;
+        return broker_.next == broker_.events.size() ? State::end : State::more;
+    }
+    SourcePosition position() const override { return {next_sequence_, {}}; }
+    std::string describe() const override { return "a broker of a test"; }
+
+  private:
+    Broker& broker_;
+    std::size_t block_;
+    std::uint64_t next_sequence_ = 1;
+};
+
 /// Takes a posting once, whatever comes again; the same key never has another payload.
 class KeyedSink final : public Sink {
   public:
@@ -131,15 +166,53 @@ inline std::vector<Event> make_events(std::uint64_t seed, std::size_t count) {
     return events;
 }
 
-/// One process. Ends by itself, or dies as the log says. `stop_at_once`: it is told to before it starts.
+/// Dies of events with this amount.
+constexpr std::int64_t kDeadlyAmount = 666;
+
+class DeadlyDecoder final : public Decoder {
+  public:
+    explicit DeadlyDecoder(std::shared_ptr<const Decoder> inner) : inner_(std::move(inner)) {}
+    std::unique_ptr<Scratch> make_scratch() const override { return inner_->make_scratch(); }
+    void decode(const std::shared_ptr<const MessageBlock>& block, std::size_t first, std::size_t count,
+                Scratch& scratch, BatchAllocator& batches, std::vector<std::unique_ptr<Batch>>& out) const override {
+        for (const Message& message : std::span(block->messages).subspan(first, count)) {
+            Event event;
+            if (message.data.size() != sizeof event) continue;
+            std::memcpy(&event, message.data.data(), sizeof event);
+            if (event.amount == kDeadlyAmount) std::abort();
+        }
+        inner_->decode(block, first, count, scratch, batches, out);
+    }
+
+  private:
+    std::shared_ptr<const Decoder> inner_;
+};
+
+/// A plan over events that lie in memory, a source for each vector; they must outlive it. Deadly events kill it.
+inline std::unique_ptr<synthetic::SyntheticPlan> make_plan(const std::vector<std::vector<Event>>& inputs,
+                                                           std::size_t block, std::size_t more_sources = 0) {
+    auto made = synthetic::make_plan({.sources = inputs.size() + more_sources});
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        SourcePlan& source = made->plan.sources[i];
+        source.decoder = std::make_shared<DeadlyDecoder>(source.decoder);
+        source.make = [&inputs, i, block]() -> Result<std::unique_ptr<Source>> {
+            return std::unique_ptr<Source>(new EventSource(inputs[i], block));
+        };
+    }
+    return made;
+}
+
+/// One process. Ends by itself, or dies as the log says. `stop_at_once`: it is told to before it starts. `broker`: one
+/// more source, behind those of `inputs`.
 inline Status run(Durable& durable, const std::vector<std::vector<Event>>& inputs, EpochLog& log, std::uint32_t lanes,
                   std::size_t block, std::uint64_t epoch_messages, const DeadLetterLimit& limit = {},
-                  bool stop_at_once = false) {
-    auto made = synthetic::make_plan({.sources = inputs.size()});
+                  bool stop_at_once = false, Broker* broker = nullptr) {
+    auto made = make_plan(inputs, block, broker != nullptr ? 1 : 0);
     made->plan.dead_letters = limit;
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-        made->plan.sources[i].make = [&inputs, i, block]() -> Result<std::unique_ptr<Source>> {
-            return std::unique_ptr<Source>(new EventSource(inputs[i], block));
+    if (broker != nullptr) {
+        made->plan.sources.back().can_read_again = false;
+        made->plan.sources.back().make = [broker, block]() -> Result<std::unique_ptr<Source>> {
+            return std::unique_ptr<Source>(new BrokerSource(*broker, block));
         };
     }
     SinkPlan sink;

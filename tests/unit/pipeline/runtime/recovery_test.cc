@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <random>
 
@@ -80,6 +81,76 @@ TEST(Recovery, WhereverARunEndsTheNextOneGoesOn) {
     }
     EXPECT_GT(deaths, 100u);
     EXPECT_GT(repeats, 100u) << "no death lay between the log and the sink";
+}
+
+/// What died with a process before it was in the log is gone, and nothing else.
+TEST(Recovery, MessagesThatNobodyElseKeepsComeFromTheLog) {
+    const std::vector<std::vector<Event>> inputs = {make_events(1, 600)};
+    std::uint64_t from_the_log = 0;
+    std::uint64_t lost = 0;
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        std::mt19937_64 random(seed);
+        Durable durable;
+        Broker broker{make_events(2, 1500), 0, {}};
+        for (int life = 0;; ++life) {
+            ASSERT_LT(life, 20) << "it does not come to its end, seed " << seed;
+            std::uint64_t kept = 0;
+            for (const EpochResult& epoch : durable.epochs) kept += epoch.input_records.size();
+            from_the_log += kept;
+            const Death death = life < 4 ? static_cast<Death>(1 + random() % 2) : Death::none;
+            MemoryLog log(durable, death, 1 + random() % 8);
+            const Status ended = run(durable, inputs, log, static_cast<std::uint32_t>(1 + random() % 3),
+                                     1 + random() % 60, 50 + random() % 100, {}, false, &broker);
+            ASSERT_EQ(broker.opened_at.back(), kept + 1) << "seed " << seed;
+            if (ended.ok()) break;
+            ASSERT_EQ(ended.error().code, "F999") << ended.error().text() << ", seed " << seed;
+        }
+        std::vector<std::string> expected;
+        std::uint64_t kept = 0;
+        for (const EpochResult& epoch : durable.epochs) {
+            for (const Posting& posting : epoch.postings) expected.push_back(posting.key);
+            for (const InputRecord& record : epoch.input_records) ASSERT_EQ(record.sequence, ++kept) << "seed " << seed;
+        }
+        ASSERT_EQ(durable.posted, expected) << "seed " << seed;
+        std::uint64_t events = 0;
+        for (const auto& [outcome, count] : durable.totals) events += count;
+        ASSERT_EQ(events, inputs[0].size() + kept) << "seed " << seed;
+        lost += broker.events.size() - kept;
+    }
+    EXPECT_GT(from_the_log, 1000u);
+    EXPECT_GT(lost, 0u) << "no death lay between the broker and the log";
+}
+
+TEST(Recovery, AQuarantinedMessageIsADeadLetterAndNothingElse) {
+    std::vector<std::vector<Event>> inputs = {make_events(1, 300), make_events(2, 300)};
+    inputs[0][120].amount = kDeadlyAmount;
+    inputs[1][0].amount = kDeadlyAmount;
+    inputs[1][299].amount = kDeadlyAmount;
+    Durable durable;
+    durable.quarantine = {{1, 300}, {0, 121}, {1, 1}};
+    for (int life = 0; life < 3; ++life) {
+        MemoryLog log(durable, life < 2 ? Death::when_it_is_durable : Death::none, 3);
+        const Status ended = run(durable, inputs, log, 2, 37, 50);
+        ASSERT_EQ(ended.ok(), life == 2);
+    }
+    std::vector<std::string> refused;
+    for (const EpochResult& epoch : durable.epochs) {
+        for (const DeadLetter& letter : epoch.dead_letters) {
+            if (letter.reason != "CRASH") continue;
+            refused.push_back(fmt::format("{}:{}", letter.source, letter.sequence));
+            Event event;
+            ASSERT_EQ(letter.bytes.size(), sizeof event);
+            std::memcpy(&event, letter.bytes.data(), sizeof event);
+            EXPECT_EQ(event.amount, kDeadlyAmount);
+        }
+    }
+    EXPECT_THAT(refused, testing::UnorderedElementsAre("a:121", "b:1", "b:300"));
+    EXPECT_EQ(durable.totals["dead_letter/CRASH"], 3u);
+    std::uint64_t events = 0;
+    for (const auto& [outcome, count] : durable.totals) events += count;
+    EXPECT_EQ(events, 600u);
+    const AuditTotals& books = durable.epochs.back().audit;
+    EXPECT_EQ(books.received.count, 600u);
 }
 
 TEST(Recovery, StopsWhereTheEpochsComeOutOtherwise) {

@@ -220,6 +220,7 @@ inline std::unique_ptr<SyntheticPlan> make_plan(const Options& options) {
     Codes& c = made->codes;
     plan.pipeline = "synthetic";
     c.clock = plan.outcomes.add({OutcomeKind::dead_letter, "CLOCK_INVALID", "plant_it", "clock", false});
+    plan.crashed = plan.outcomes.add({OutcomeKind::dead_letter, "CRASH", "plant_it", "decode", false});
     c.noise = plan.outcomes.add({OutcomeKind::filtered, "noise", "", "keep", false});
     c.duplicate = plan.outcomes.add({OutcomeKind::duplicate, "", "", "once", false});
     c.incomplete =
