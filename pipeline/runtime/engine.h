@@ -12,7 +12,8 @@
 
 namespace takt {
 
-/// A pipeline as a daemon: readers, the cutter, the core, and a writer for each sink.
+/// A pipeline as a daemon: readers, the cutter, the core, a thread that makes epochs durable and releases them, and a
+/// writer for each sink. While an epoch waits for the disk, the core makes the next two.
 ///
 /// Epochs end by plan.epoch after their first message, at exactly plan.epoch_messages messages, or at plan.epoch_bytes,
 /// whatever comes first. Inside an epoch the order is (source index, sequence). Every queue is bounded: a sink that

@@ -191,7 +191,7 @@ class Simulation {
         while (!is_over && world_.alive() && scheduler_.now() < until) scheduler_.wait(&world_.changed, until);
     }
 
-    /// Changes one bit of a snapshot, as long as there is another one that is whole.
+    /// Changes one bit of a snapshot, as long as there is another one that is whole, and will be after a power cut.
     void damage_snapshot() {
         const std::string folder = fmt::format("{}/snapshots", kState);
         std::vector<std::string> names;
@@ -199,7 +199,11 @@ class Simulation {
         std::vector<std::string> whole;
         for (const std::string& name : names) {
             const std::string stem = name.substr(0, name.find('.'));
-            if (name.ends_with(".manifest") && !damaged_.contains(stem)) whole.push_back(stem);
+            const auto stays = [&](const char* end) {
+                return world_.disk.is_durable(fmt::format("{}/{}{}", folder, stem, end));
+            };
+            if (name.ends_with(".manifest") && !damaged_.contains(stem) && stays(".manifest") && stays(".state"))
+                whole.push_back(stem);
         }
         if (whole.size() < 2) return;
         const std::string& stem = whole[chance_.below(whole.size())];

@@ -220,6 +220,13 @@ void SimulatedDisk::end_process() {
     ++start_;
 }
 
+bool SimulatedDisk::is_durable(const std::string& path) const {
+    const auto now = files_.now.find(path);
+    const auto durable = files_.durable.find(path);
+    return now != files_.now.end() && durable != files_.durable.end() && now->second == durable->second &&
+           now->second->now == now->second->durable;
+}
+
 std::string SimulatedDisk::content(const std::string& path) const {
     const auto found = files_.now.find(path);
     CHECK(found != files_.now.end());

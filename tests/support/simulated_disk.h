@@ -52,6 +52,8 @@ class SimulatedDisk final : public Disk {
     void end_process();
 
     bool exists(const std::string& path) const { return files_.now.contains(path); }
+    /// Whether name and bytes as they are now outlive a power cut.
+    bool is_durable(const std::string& path) const;
     /// A file's bytes as they are now, to look at or to damage; durable with that.
     std::string content(const std::string& path) const;
     void set_content(const std::string& path, const std::string& bytes);
