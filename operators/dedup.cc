@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "operators/key_columns.h"
 #include "operators/pane_step.h"
 #include "pipeline/base/bytes.h"
@@ -115,14 +117,19 @@ class DedupState final : public KeyedState {
     bool load(std::string_view group) override {
         ByteReader in(group);
         constexpr std::size_t kEntryBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t) + sizeof(Timestamp);
-        for (std::uint64_t left = in.get_count(kEntryBytes); left > 0; --left) {
-            DedupTable::Entry entry;
+        std::vector<DedupTable::Entry> entries(in.get_count(kEntryBytes));
+        for (DedupTable::Entry& entry : entries) {
             entry.id = in.get<std::uint64_t>();
             entry.content = in.get<std::uint32_t>();
             entry.time = in.get<Timestamp>();
-            table_.restore(entry);
         }
-        return in.ok() && in.at_end();
+        const auto group_of = [](const DedupTable::Entry& entry) { return entry.id >> 48; };
+        const bool one_group = std::all_of(entries.begin(), entries.end(), [&](const DedupTable::Entry& entry) {
+            return group_of(entry) < kKeyGroups && group_of(entry) == group_of(entries.front());
+        });
+        if (!in.ok() || !in.at_end() || !one_group) return false;
+        table_.restore(entries);
+        return true;
     }
 
     std::uint64_t entries() const override { return table_.size(); }

@@ -262,11 +262,18 @@ bool DedupTable::remember_far(std::uint64_t id, std::uint64_t content, Timestamp
     return true;
 }
 
-void DedupTable::restore(const Entry& entry) {
-    // The kept bits in the places that `fingerprint` and `key_group` take them from.
-    const Hash128 id{0, (entry.id >> 48) << 57 | (entry.id & ((std::uint64_t{1} << 48) - 1)) << 9};
+void DedupTable::restore(std::span<const Entry> entries) {
+    if (entries.empty()) return;
+    // In the order of their places: an array that grew with them would be full in front and empty behind.
+    Segment& segment = segments_[entries.front().id >> 48];
+    CHECK(segment.held == 0);
+    segment = Segment::with_room_for(static_cast<std::uint32_t>(entries.size()));
     const Options limited = std::exchange(options_, Options{});
-    CHECK(admit(id, entry.content, entry.time, kBeginningOfTime) == Verdict::fresh);
+    for (const Entry& entry : entries) {
+        // The kept bits in the places that `fingerprint` and `key_group` take them from.
+        const Hash128 id{0, (entry.id >> 48) << 57 | (entry.id & ((std::uint64_t{1} << 48) - 1)) << 9};
+        CHECK(admit(id, entry.content, entry.time, kBeginningOfTime) == Verdict::fresh);
+    }
     options_ = limited;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -76,8 +77,9 @@ class DedupTable {
     };
     /// Every remembered id of one key group, by id and time: the same for the same content. For snapshots and tests.
     std::vector<Entry> entries(std::uint32_t group, Timestamp oldest) const;
-    /// Remembers an entry of another table, whatever max_ids says.
-    void restore(const Entry& entry);
+    /// Remembers entries of one key group of another table, as `entries` gave them, whatever max_ids says; this one has
+    /// none of that group yet.
+    void restore(std::span<const Entry> entries);
 
   private:
     static constexpr std::size_t kBucketSlots = 8;  ///< as many as a word has bytes
