@@ -1,5 +1,7 @@
 #include "pipeline/state/temporal_table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <charconv>

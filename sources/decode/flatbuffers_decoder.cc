@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "pipeline/base/prefetch.h"
 #include "sources/decode/projection.h"
