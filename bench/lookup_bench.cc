@@ -72,6 +72,25 @@ std::shared_ptr<const TemporalTable> make_table(std::size_t materials) {
     return built.ok() ? *built : nullptr;
 }
 
+/// `look_up` answers what the questions ask; `answer(i)` is what it found for the i-th, in cents.
+template <typename LookUp, typename Answer>
+void measure(benchmark::State& state, Questions& questions, const LookUp& look_up, const Answer& answer) {
+    questions.ask(0);
+    look_up();
+    for (std::size_t i = 0; i < kBatchRows; ++i) {
+        if (answer(i) != questions.right(i)) return state.SkipWithError("an answer is wrong");
+    }
+    std::uint64_t row = 0;
+    for (auto _ : state) {
+        questions.ask(row);
+        look_up();
+        benchmark::DoNotOptimize(answer(0));
+        benchmark::ClobberMemory();
+        row += kBatchRows;
+    }
+    state.SetItemsProcessed(static_cast<std::int64_t>(row));
+}
+
 void temporal_table(benchmark::State& state) {
     const auto materials = static_cast<std::size_t>(state.range(0));
     const auto table = make_table(materials);
@@ -79,25 +98,13 @@ void temporal_table(benchmark::State& state) {
     const Column& prices = table->column(static_cast<std::size_t>(table->find_column("price")));
     Questions questions(materials);
     std::vector<std::int32_t> found(kBatchRows);
-    std::uint64_t row = 0;
     const auto look_up = [&] {
         const KeyPart key{questions.keys.data(), 1};
         table->find(std::span(&key, 1), questions.times.data(), questions.rows, found.data());
     };
-    questions.ask(0);
-    look_up();
-    for (std::size_t i = 0; i < kBatchRows; ++i) {
-        const std::int32_t at = found[i];
-        if (at == TemporalTable::kNoRow || prices.values<Int128>()[at] != questions.right(i))
-            return state.SkipWithError("the table's answer is wrong");
-    }
-    for (auto _ : state) {
-        questions.ask(row);
-        look_up();
-        benchmark::DoNotOptimize(found.data());
-        row += kBatchRows;
-    }
-    state.SetItemsProcessed(static_cast<std::int64_t>(row));
+    measure(state, questions, look_up, [&](std::size_t i) {
+        return found[i] == TemporalTable::kNoRow ? Int128{-1} : prices.values<Int128>()[found[i]];
+    });
     state.counters["bytes_per_row"] = static_cast<double>(table->size_bytes()) / static_cast<double>(table->rows());
 }
 
@@ -112,7 +119,6 @@ void map_of_versions(benchmark::State& state) {
                 {kBegin + static_cast<Duration>(version) * kWeek, price(number, version)});
     }
     std::vector<Int128> found(kBatchRows);
-    std::uint64_t row = 0;
     const auto look_up = [&] {
         for (std::size_t i = 0; i < kBatchRows; ++i) {
             const std::vector<Version>& versions = table.find(questions.keys[i])->second;
@@ -122,18 +128,7 @@ void map_of_versions(benchmark::State& state) {
             found[i] = std::prev(next)->second;
         }
     };
-    questions.ask(0);
-    look_up();
-    for (std::size_t i = 0; i < kBatchRows; ++i) {
-        if (found[i] != questions.right(i)) return state.SkipWithError("the map's answer is wrong");
-    }
-    for (auto _ : state) {
-        questions.ask(row);
-        look_up();
-        benchmark::DoNotOptimize(found.data());
-        row += kBatchRows;
-    }
-    state.SetItemsProcessed(static_cast<std::int64_t>(row));
+    measure(state, questions, look_up, [&](std::size_t i) { return found[i]; });
     state.SetLabel(fmt::format("baseline=lookup/temporal/{}", materials));
 }
 

@@ -46,15 +46,7 @@ Result<Blocks> messages_of(const SourcePlan& source, const SequenceRange& range,
                            const std::vector<QuarantinedMessage>& quarantined) {
     Blocks blocks;
     if (range.first > range.last) return blocks;
-    const auto read = reread(source, range, [&](std::shared_ptr<const MessageBlock> block) {
-        auto some = std::make_shared<MessageBlock>(*block);  // shared with the batches that point into it
-        some->keep = block;
-        std::erase_if(some->messages, [&](const Message& message) {
-            return std::find(quarantined.begin(), quarantined.end(),
-                             QuarantinedMessage{source.index, message.sequence}) != quarantined.end();
-        });
-        if (!some->messages.empty()) blocks.push_back(std::move(some));
-    });
+    const auto read = reread(source, range, quarantined, [&](auto block) { blocks.push_back(std::move(block)); });
     if (!read) return read.error();
     return blocks;
 }
@@ -122,7 +114,6 @@ Trial run_trial(const Plan& plan, const IsolationLog& log, std::uint32_t source,
     close(ends[0]);
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child || !reported) return {};
-    trial.fate = Fate::unknown;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) trial.fate = Fate::well;
     if (WIFSIGNALED(status) && is_own_fault(WTERMSIG(status))) trial.fate = Fate::died;
     return trial;

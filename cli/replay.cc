@@ -214,10 +214,12 @@ int run(const ReplayOptions& options) {
     if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
 
     Rerun rerun(plan, {.panes = true, .refused = refused_by_arrival(plan, *letters)}, nullptr);
+    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
     CutOptions end;
     for (const SourcePlan& source : plan.sources) {
         const SequenceRange range{.first = options.from_sequence};
-        const auto read = reread(source, range, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        const auto read =
+            reread(source, range, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
         if (!read) return fail(read.error());
         if (*read == Source::State::end) {
             end.ended.push_back(source.index);

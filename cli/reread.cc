@@ -12,12 +12,13 @@ namespace {
 /// How long a source may say nothing before we give up.
 constexpr Duration kPatience = 30 * kSecond;
 
-/// Reasons of dead letters that tell when an event came: lateness, clocks, memory. And that it cannot be read.
-constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT", "CRASH"};
+/// Reasons of dead letters that tell when an event came: lateness, clocks, memory.
+constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT"};
 
 }  // namespace
 
 Result<Source::State> reread(const SourcePlan& source, const SequenceRange& range,
+                             const std::vector<QuarantinedMessage>& quarantined,
                              const std::function<void(std::shared_ptr<const MessageBlock>)>& take) {
     if (!source.can_read_again) {
         return Error{"C660", fmt::format("source '{}' ({}) cannot be read again: its messages are kept nowhere",
@@ -36,7 +37,9 @@ Result<Source::State> reread(const SourcePlan& source, const SequenceRange& rang
         const bool any = !messages.empty();
         const bool through = any && messages.back().sequence >= range.last;
         std::erase_if(messages, [&](const Message& message) {
-            return message.sequence < range.first || message.sequence > range.last;
+            return message.sequence < range.first || message.sequence > range.last ||
+                   std::find(quarantined.begin(), quarantined.end(),
+                             QuarantinedMessage{source.index, message.sequence}) != quarantined.end();
         });
         if (!messages.empty()) take(std::move(block));
         if (through) return Source::State::more;
@@ -102,6 +105,16 @@ std::map<EventPlace, OutcomeCode> refused_by_arrival(const Plan& plan, std::span
         }
     }
     return refused;
+}
+
+std::vector<QuarantinedMessage> quarantined_in(const Plan& plan, std::span<const DeadLetter> letters) {
+    std::vector<QuarantinedMessage> messages;
+    for (const DeadLetter& letter : letters) {
+        if (letter.reason != plan.outcomes.at(plan.crashed).rule) continue;
+        const Result<const SourcePlan*> source = find_source(plan, letter.source);
+        if (source) messages.push_back({(*source)->index, letter.sequence});
+    }
+    return messages;
 }
 
 std::string key_text(const std::vector<Posting::KeyField>& fields) {

@@ -224,10 +224,14 @@ int run(RunOptions options, const Invocation& invocation) {
     if (listen && options.health_limit) listen->health_limit = *options.health_limit;
     StopSignals signals;
     PlanOverrides overrides;
+    std::string config_before;  ///< hash, of the newest snapshot
     if (!options.state.empty()) {
         auto kept = SnapshotStore::look(real_disk(), snapshot_folder(options.state));
         if (!kept) return fail(kept.error());
-        if (*kept) overrides.outcomes = std::move((*kept)->state.outcomes);
+        if (*kept) {
+            overrides.outcomes = std::move((*kept)->state.outcomes);
+            config_before = std::move((*kept)->origin.config_hash);
+        }
     }
     const auto loaded = load_pipeline(options.config, whole_catalog(), overrides);
     if (!loaded) return kExitMistake;
@@ -241,8 +245,9 @@ int run(RunOptions options, const Invocation& invocation) {
         auto opened = open_state(options, *loaded->planned.plan, invocation);
         if (!opened) return fail(opened.error());
         state = std::move(*opened);
-        // Before any thread: it forks.
-        if (state->killed_starts() >= kKilledStarts) {
+        // Before any thread: it forks. Another config may be the remedy; and to take over the state under it writes.
+        const bool same_config = config_before.empty() || config_before == loaded->planned.plan->config_hash;
+        if (state->killed_starts() >= kKilledStarts && same_config) {
             (void)isolate(*loaded->planned.plan,
                           {[&] { return state->recover(); },
                            [&](const QuarantinedMessage& message) { return state->quarantine(message); }});

@@ -212,12 +212,14 @@ class PostingTrace {
 };
 
 /// Reads the ranges of the posting, or all before them, too: an id that counts there may have come earlier.
-Status read_lineage(const Plan& plan, const Posting& posting, bool from_the_beginning, Rerun& rerun) {
+Status read_lineage(const Plan& plan, const Posting& posting, const std::vector<QuarantinedMessage>& quarantined,
+                    bool from_the_beginning, Rerun& rerun) {
     for (const SourcePlan& source : plan.sources) {
         for (const Lineage::Range& range : posting.lineage.ranges) {
             if (range.source != source.name) continue;
             const SequenceRange wanted{from_the_beginning ? 1 : range.first_sequence, range.last_sequence};
-            const auto read = reread(source, wanted, [&](auto block) { rerun.read(source.index, std::move(block)); });
+            const auto read =
+                reread(source, wanted, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
             if (!read) return read.error();
         }
     }
@@ -247,6 +249,7 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
     const auto letters = ledger.dead_letters(plan.pipeline);
     if (!letters) return fail(letters.error());
     const Rerun::Options rerun_options{.panes = true, .refused = refused_by_arrival(plan, *letters)};
+    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
 
     print_head(*posting, plan);
     const Sum told{posting->lineage.events, posting->lineage.ids, posting->quantity_cumulative,
@@ -257,7 +260,8 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
         if (from_the_beginning && (whole || found == told)) break;
         PostingTrace trace(plan, *posting, **step);
         Rerun rerun(plan, rerun_options, [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
-        if (Status read = read_lineage(plan, *posting, from_the_beginning, rerun); !read) return fail(read.error());
+        if (Status read = read_lineage(plan, *posting, quarantined, from_the_beginning, rerun); !read)
+            return fail(read.error());
         found = trace.sum(rerun.finish());
         events = trace.events();
     }
@@ -389,10 +393,12 @@ int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& le
     EventTrace trace(plan, options.event, ledger);
     Rerun rerun(plan, {.panes = false, .refused = refused_by_arrival(plan, *letters)},
                 [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
+    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
     for (const SourcePlan& source : plan.sources) {
         if (!options.source.empty() && source.name != options.source) continue;
         const SequenceRange range{.first = options.from_sequence};
-        const auto read = reread(source, range, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        const auto read =
+            reread(source, range, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
         if (!read) return fail(read.error());
     }
     if (!trace.status()) return fail(trace.status().error());

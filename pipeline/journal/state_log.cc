@@ -67,25 +67,34 @@ Status StateLog::read_quarantine() {
     auto kept = read_durable_text(disk_, quarantine_path(directory_), kQuarantineKind);
     if (!kept) return kept.error();
     if (!*kept) return {};
-    quarantine_lines_ = std::move((*kept)->values);
-    for (const auto& [name, value] : quarantine_lines_) {
+    for (const auto& [name, value] : (*kept)->values) {
         // "message SEQUENCE SOURCE"
         std::uint64_t sequence = 0;
         const char* const end = value.data() + value.size();
         const auto read = std::from_chars(value.data(), end, sequence);
         if (name != "message" || read.ec != std::errc() || read.ptr == end || *read.ptr != ' ')
             return Error{"F705", fmt::format("{} is damaged: '{} {}'", quarantine_path(directory_), name, value)};
-        const auto source = std::find(context_.sources.begin(), context_.sources.end(), std::string(read.ptr + 1, end));
-        if (source == context_.sources.end()) continue;
-        quarantine_.push_back({static_cast<std::uint32_t>(source - context_.sources.begin()), sequence});
+        quarantine_.emplace_back(sequence, std::string(read.ptr + 1, end));
     }
     return {};
 }
 
+std::vector<QuarantinedMessage> StateLog::quarantined() const {
+    std::vector<QuarantinedMessage> messages;
+    for (const auto& [sequence, name] : quarantine_) {
+        const auto source = std::find(context_.sources.begin(), context_.sources.end(), name);
+        if (source == context_.sources.end()) continue;
+        messages.push_back({static_cast<std::uint32_t>(source - context_.sources.begin()), sequence});
+    }
+    return messages;
+}
+
 Status StateLog::quarantine(const QuarantinedMessage& message) {
-    quarantine_lines_.emplace_back("message", fmt::format("{} {}", message.sequence, context_.sources[message.source]));
-    quarantine_.push_back(message);
-    return write_durable_text(disk_, quarantine_path(directory_), {std::string(kQuarantineKind), 1, quarantine_lines_});
+    quarantine_.emplace_back(message.sequence, context_.sources[message.source]);
+    DurableText text{std::string(kQuarantineKind), 1};
+    for (const auto& [sequence, source] : quarantine_)
+        text.values.emplace_back("message", fmt::format("{} {}", sequence, source));
+    return write_durable_text(disk_, quarantine_path(directory_), text);
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,
@@ -159,7 +168,7 @@ Result<EpochLog::Past> StateLog::recover() {
         past.incarnations.push_back(stored.incarnation);
     }
     past.run = {directory_.name(), directory_.incarnation()};
-    past.quarantine = quarantine_;
+    past.quarantine = quarantined();
     recall_sinks(*outbox, past);
     return past;
 }

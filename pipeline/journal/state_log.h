@@ -55,7 +55,6 @@ class StateLog final : public EpochLog {
     /// Puts a message on the list of those that are not read any more; durable when it returns. Before `recover`. E700,
     /// E701, F709.
     Status quarantine(const QuarantinedMessage& message);
-    const std::vector<QuarantinedMessage>& quarantined() const { return quarantine_; }
 
   private:
     StateLog(Disk& disk, StateDirectory directory, std::unique_ptr<Journal> journal, SnapshotStore snapshots,
@@ -78,6 +77,7 @@ class StateLog final : public EpochLog {
     Status remove_before(std::uint64_t epoch);
     Status read_ends();
     Status read_quarantine();
+    std::vector<QuarantinedMessage> quarantined() const;
 
     const Plan& plan_;
     const std::set<std::string> drop_state_;
@@ -91,8 +91,7 @@ class StateLog final : public EpochLog {
     bool named_ = false;             ///< a frame of this run has them
     Outbox removed_;                 ///< of the frames that are not in the journal any more; the snapshots' thread's
     std::uint64_t killed_starts_ = 0;
-    std::vector<QuarantinedMessage> quarantine_;                         ///< of sources of the plan
-    std::vector<std::pair<std::string, std::string>> quarantine_lines_;  ///< as in the file, of all sources
+    std::vector<std::pair<std::uint64_t, std::string>> quarantine_;  ///< sequence and source, of any config
     Disk& disk_;
 };
 

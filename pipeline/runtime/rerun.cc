@@ -22,21 +22,7 @@ Rerun::Rerun(const Plan& plan, Options options, Watch watch)
     }
 }
 
-std::shared_ptr<const MessageBlock> Rerun::without_deadly(std::uint32_t source,
-                                                          std::shared_ptr<const MessageBlock> block) const {
-    const auto deadly = [&](const Message& message) {
-        const auto refused = options_.refused.find({source, message.sequence, 0});
-        return refused != options_.refused.end() && refused->second == plan_.crashed;
-    };
-    if (std::none_of(block->messages.begin(), block->messages.end(), deadly)) return block;
-    auto others = std::make_shared<MessageBlock>(*block);  // shared with the batches that point into it
-    others->keep = block;
-    std::erase_if(others->messages, deadly);
-    return others;
-}
-
-void Rerun::read(std::uint32_t source, std::shared_ptr<const MessageBlock> given) {
-    const std::shared_ptr<const MessageBlock> block = without_deadly(source, std::move(given));
+void Rerun::read(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
     const std::size_t messages = block->messages.size();
     for (std::size_t first = 0; first < messages; first += kBatchRows) {
         chunk_.source = source;

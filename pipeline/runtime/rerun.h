@@ -32,8 +32,7 @@ class Rerun {
   public:
     struct Options {
         bool panes = true;  ///< rows go to the panes, and `finish` makes their postings
-        /// Events that were refused because of when they came, and how; they take no part. Messages that kill whoever
-        /// reads them (Plan::crashed, part 0) are not read.
+        /// Events that were refused because of when they came, and how; they take no part.
         std::map<EventPlace, OutcomeCode> refused = {};
     };
     /// Sees each batch of a source when its rows have been judged, and in `finish` each of panes' rows; segments of
@@ -59,8 +58,6 @@ class Rerun {
         std::vector<std::unique_ptr<KeyedState>> terminals;
     };
 
-    std::shared_ptr<const MessageBlock> without_deadly(std::uint32_t source,
-                                                       std::shared_ptr<const MessageBlock> block) const;
     void judge(const Segment& segment, States& states, Part& part);
     std::span<const Row> rows_to_judge(const Part& part);
 
