@@ -134,7 +134,7 @@ class PostingTrace {
             std::vector<std::string>& row = table.rows.emplace_back(event->cells);
             for (const PaneOfRow::Value& value : event->values) {
                 const auto column =
-                    std::find_if(table.columns.begin() + fixed, table.columns.end(),
+                    std::find_if(table.columns.begin() + static_cast<std::ptrdiff_t>(fixed), table.columns.end(),
                                  [&](const ReportTable::ColumnHead& head) { return head.name == value.name; });
                 const auto place = static_cast<std::size_t>(column - table.columns.begin());
                 if (column == table.columns.end()) table.columns.push_back({value.name, Align::decimal});
