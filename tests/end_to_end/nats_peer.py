@@ -15,6 +15,8 @@ from nats_identity import unpadded
 class Server:
     """On loopback, free ports, JetStream, all of it in `folder`. Ends with `kill`, and with this process."""
 
+    patience_s = 10
+
     def __init__(self, folder, config=""):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,7 @@ class Server:
                 self.port, self.monitor_port = (int(re.search(rf'"{kind}":\["[^"]*:(\d+)', text).group(1)) for kind in ("nats", "monitoring"))
 
     def wait_until_ready(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline and self.process.poll() is None:
             self.find_ports()
             if self.port > 0:
@@ -107,6 +109,10 @@ class Client:
         """The answer's payload as JSON; an error of JetStream is an exception."""
         payload = data if isinstance(data, bytes) else json.dumps(data).encode()
         self.send(f"PUB {subject} answers.1 {len(payload)}\r\n".encode() + payload + b"\r\n")
+        return self.answer(subject)
+
+    def answer(self, subject):
+        """To what was sent last with the reply subject answers.1."""
         while True:
             line = self.line()
             if line == b"PING":
