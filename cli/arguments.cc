@@ -1,5 +1,9 @@
 #include "cli/arguments.h"
 
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
 namespace takt {
@@ -21,6 +25,11 @@ CLI::Option* add_time(CLI::App& app, const std::string& name, std::optional<Time
         if (!value) throw CLI::ValidationError(name, "'" + text + "' is no time such as 2026-05-12T06:00:00Z");
     };
     return app.add_option_function<std::string>(name, read, help)->type_name("TIME");
+}
+
+std::string user_name() {
+    const passwd* user = ::getpwuid(::getuid());
+    return user != nullptr && user->pw_name[0] != '\0' ? user->pw_name : fmt::format("user {}", ::getuid());
 }
 
 }  // namespace takt

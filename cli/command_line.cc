@@ -32,6 +32,7 @@ int run_command_line(int argc, char** argv) {
     add_replay(app, invocation);
     add_ledger(app, invocation);
     add_dlq(app, invocation);
+    add_outbox(app, invocation);
     add_sim(app, invocation);
     add_list(app, invocation);
     add_schema(app, invocation);

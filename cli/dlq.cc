@@ -1,12 +1,11 @@
 #include <fmt/format.h>
-#include <pwd.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "cli/arguments.h"
 #include "cli/verbs.h"
 #include "pipeline/base/clock.h"
 #include "pipeline/dead_letters/dead_letter_desk.h"
@@ -53,11 +52,6 @@ std::string hex_dump(std::string_view bytes) {
         out += fmt::format("  {:06x}  {:<{}} {}\n", at, hex, 3 * kWidth, text);
     }
     return out;
-}
-
-std::string user_name() {
-    const passwd* user = ::getpwuid(::getuid());
-    return user != nullptr && user->pw_name[0] != '\0' ? user->pw_name : fmt::format("user {}", ::getuid());
 }
 
 DeadLetterOrder order_of(const DlqOptions& options) {

@@ -51,8 +51,8 @@ Result<Blocks> messages_of(const SourcePlan& source, const SequenceRange& range,
     return blocks;
 }
 
-/// In a process of its own: the log's state, what its last epochs read, and then the next `sequences` of one source.
-/// Ends with 0 where all went well.
+/// In a process of its own: the log's state with its newest tables, what its last epochs read, and then the next
+/// `sequences` of one source. Ends with 0 where all went well.
 [[noreturn]] void try_messages(const Plan& plan, const IsolationLog& log, std::uint32_t source, std::uint64_t sequences,
                                int report) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -71,6 +71,13 @@ Result<Blocks> messages_of(const SourcePlan& source, const SequenceRange& range,
     if (past->state) {
         begin = past->state->cuts;
         if (Status loaded = core.load(*past->state); !loaded) give_up(loaded.error());
+    }
+    for (const EpochResult& epoch : past->epochs) {
+        CutOptions tables{.tables = epoch.cut.tables};
+        const bool is_before = past->state && epoch.epoch <= past->state->epoch;
+        if (is_before || tables.tables.empty()) continue;
+        if (Status completed = core.complete_tables(tables); !completed) give_up(completed.error());
+        core.cut(std::move(tables));
     }
     const std::vector<SourceCut>& end = past->epochs.empty() ? begin : past->epochs.back().cuts;
     std::vector<std::pair<std::uint32_t, Blocks>> known;

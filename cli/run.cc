@@ -296,8 +296,9 @@ void add_run(CLI::App& app, Invocation& invocation) {
     verb->add_option("--drop-state", options->drop_state,
                      "with --state and a changed config: the state of this uid may go; see `takt plan`")
         ->type_name("UID");
-    add_duration(*verb, "--snapshot-interval", options->snapshot_interval,
-                 "between two snapshots of the state, with --state; 30s");
+    add_duration(
+        *verb, "--snapshot-interval", options->snapshot_interval,
+        "between two snapshots of the state, with --state; 30s; longer where one takes more than a tenth of it");
     verb->add_option("--lanes", options->lanes,
                      "owners of keys side by side; 0: as the config says, else as many as cores")
         ->check(CLI::Range(0, 128));

@@ -35,6 +35,7 @@ class DeadLetterLog final : public EpochLog {
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
     Status end() override { return log_.end(); }
     std::vector<DeadLetterReplay> take_replays() override;
+    std::vector<HoldOrder> take_orders() override { return log_.take_orders(); }
 
   private:
     DeadLetterLog(EpochLog& log, DeadLetterStore store, RetryRequests requests, const Options& options)

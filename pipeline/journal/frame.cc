@@ -40,6 +40,9 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
         bytes += 512 + replay.subject.size() + replay.data.size() + replay.who.size() + replay.why.size();
         if (replay.source < context.sources.size()) bytes += context.sources[replay.source].size();
     }
+    for (const HoldOrder& order : result.cut.orders)
+        bytes +=
+            512 + order.sink.size() + order.key.size() + order.reference.size() + order.who.size() + order.why.size();
     for (const Posting& posting : result.postings) {
         bytes += 768 + posting.key.size() + posting.payload_hash.size() + posting.type.size() +
                  posting.pipeline.size() + posting.previous_key.size() + posting.correlation_id.size() +

@@ -141,6 +141,28 @@ Offset<wire::DeadLetterReplay> replay_table(FlatBufferBuilder& builder, const Fr
                                         replay.ingest_time, user, reason, ended, name, rule);
 }
 
+constexpr std::string_view kResend = "resend_posting";
+constexpr std::string_view kClose = "close_posting";
+constexpr std::string_view kSinkArgument = "sink";
+constexpr std::string_view kKeyArgument = "key";
+constexpr std::string_view kReferenceArgument = "reference";
+
+Offset<wire::OperatorCommand> command_table(FlatBufferBuilder& builder, const HoldOrder& order) {
+    std::vector<Offset<wire::KeyField>> fields;
+    for (const auto& [name, value] : {std::pair{kSinkArgument, &order.sink}, std::pair{kKeyArgument, &order.key},
+                                      std::pair{kReferenceArgument, &order.reference}}) {
+        if (value->empty()) continue;
+        const Text name_text = required(builder, name);
+        const Text value_text = text(builder, *value);
+        fields.push_back(wire::CreateKeyField(builder, name_text, value_text));
+    }
+    const Text command = required(builder, order.action == HoldOrder::Action::resend ? kResend : kClose);
+    const auto arguments = vector(builder, fields);
+    const Text user = required(builder, order.who);
+    const Text reason = text(builder, order.why);
+    return wire::CreateOperatorCommand(builder, command, arguments, user, order.time, reason);
+}
+
 FrameSection control_inputs_section(const FrameContext& context, const EpochResult& result) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::ControlInput>> inputs;
@@ -162,6 +184,10 @@ FrameSection control_inputs_section(const FrameContext& context, const EpochResu
         const auto all = vector(builder, changes);
         const auto action = wire::CreateTableChanges(builder, name, narrow(version.table), version.whole, all);
         inputs.push_back(wire::CreateControlInput(builder, wire::ControlAction::TableChanges, action.Union()));
+    }
+    for (const HoldOrder& order : result.cut.orders) {
+        const auto action = command_table(builder, order);
+        inputs.push_back(wire::CreateControlInput(builder, wire::ControlAction::OperatorCommand, action.Union()));
     }
     const auto all = vector(builder, inputs);
     return finished(builder, wire::SectionKind::control_inputs, wire::CreateControlInputsSection(builder, all));
@@ -302,7 +328,7 @@ FrameSection sink_confirmations_section(const FrameView& frame) {
         const Text owner = text(builder, said.owner);
         confirmations.push_back(wire::CreateSinkConfirmation(builder, sink, key,
                                                              static_cast<wire::DeliveryState>(said.state), said.attempt,
-                                                             reference, reason, owner, said.time));
+                                                             reference, reason, owner, said.time, said.since));
     }
     std::vector<Offset<wire::SinkPosition>> positions;
     for (const SinkPosition& position : frame.positions) {
@@ -527,9 +553,33 @@ Wrong read(const wire::DeadLetterReplay& from, Reader& reader, StoredFrame& stor
     return {};
 }
 
+Wrong read(const wire::OperatorCommand& from, Reader& reader, StoredFrame& stored) {
+    HoldOrder order;
+    const std::string command = reader.text(from.command());
+    if (command != kResend && command != kClose)
+        return fmt::format("has the command '{}', which this version of takt does not know", command);
+    order.action = command == kResend ? HoldOrder::Action::resend : HoldOrder::Action::close;
+    reader.each(from.arguments(), [&](const wire::KeyField* field) {
+        const std::string name = reader.text(field->name());
+        if (name == kSinkArgument) order.sink = reader.text(field->value());
+        if (name == kKeyArgument) order.key = reader.text(field->value());
+        if (name == kReferenceArgument) order.reference = reader.text(field->value());
+    });
+    if (order.sink.empty() || order.key.empty()) return "has a command that does not say which posting it is about";
+    order.who = reader.text(from.user());
+    order.why = reader.text(from.reason());
+    order.time = from.time();
+    stored.frame.result.cut.orders.push_back(std::move(order));
+    return {};
+}
+
 Wrong read(const wire::ControlInputsSection& from, Reader& reader, StoredFrame& stored) {
     Wrong wrong;
     reader.each(from.inputs(), [&](const wire::ControlInput* input) {
+        if (const wire::OperatorCommand* const command = input->action_as_OperatorCommand()) {
+            if (Wrong not_read = read(*command, reader, stored)) wrong = std::move(not_read);
+            return;
+        }
         if (const wire::DeadLetterReplay* const replay = input->action_as_DeadLetterReplay()) {
             if (Wrong not_read = read(*replay, reader, stored)) wrong = std::move(not_read);
             return;
@@ -664,7 +714,7 @@ Wrong read(const wire::SinkConfirmationsSection& from, Reader& reader, StoredFra
         stored.frame.confirmations.push_back({reader.text(said->sink()), reader.text(said->key()),
                                               static_cast<DeliveryState>(said->state()), said->attempt(),
                                               reader.text(said->reference()), reader.text(said->reason()),
-                                              reader.text(said->owner()), said->time()});
+                                              reader.text(said->owner()), said->time(), said->since()});
     });
     reader.each(from.positions(), [&](const wire::SinkPosition* position) {
         stored.frame.positions.push_back({reader.text(position->sink()), time_of(position->created()),
@@ -774,7 +824,7 @@ std::vector<FrameSection> encode_sections(const FrameContext& context, const Fra
     sections.push_back(cuts_section(context, result));
     if (!result.input_records.empty()) sections.push_back(input_records_section(result.input_records));
     sections.push_back(watermarks_section(result));
-    if (!result.cut.tables.empty() || !result.cut.replays.empty())
+    if (!result.cut.tables.empty() || !result.cut.replays.empty() || !result.cut.orders.empty())
         sections.push_back(control_inputs_section(context, result));
     if (!result.postings.empty()) sections.push_back(postings_section(result.postings));
     if (!result.dead_letters.empty()) sections.push_back(dead_letters_section(result.dead_letters));

@@ -120,7 +120,7 @@ void Outbox::put(std::size_t index, std::shared_ptr<const Posting> posting, Sink
     (*places_[index])[list.back().posting->key] = {held, std::prev(list.end())};
 }
 
-void Outbox::confirm(const SinkConfirmation& said) {
+void Outbox::confirm(SinkConfirmation said) {
     const std::size_t index = sink_at(said.sink);
     const auto known = places_[index]->find(said.key);
     if (known == places_[index]->end()) return;  // settled before
@@ -131,13 +131,34 @@ void Outbox::confirm(const SinkConfirmation& said) {
         // It keeps its place among those that wait.
         count_out(total_of(sink, place.entry->last.state), *posting);
         count_in(total_of(sink, said.state), *posting);
-        place.entry->last = said;
+        said.since = place.entry->last.since;
+        place.entry->last = std::move(said);
         return;
     }
     count_out(total_of(sink, place.entry->last.state), *posting);
     places_[index]->erase(known);
     (place.held ? sink.held : sink.waiting).erase(place.entry);
-    put(index, std::move(posting), said);
+    put(index, std::move(posting), std::move(said));
+}
+
+/// About a posting that is not held it changes nothing.
+void Outbox::follow(const HoldOrder& order, std::uint64_t epoch) {
+    const std::size_t index = sink_at(order.sink);
+    const auto known = places_[index]->find(order.key);
+    if (known == places_[index]->end() || !known->second.held) return;
+    SinkConfirmation said;
+    said.sink = order.sink;
+    said.key = order.key;
+    said.attempt = known->second.entry->last.attempt;
+    said.since = epoch;
+    said.time = order.time;
+    if (order.action == HoldOrder::Action::close) {
+        said.state = DeliveryState::closed;
+        said.reference = order.reference;
+        said.reason = order.why;
+        said.owner = order.who;
+    }
+    confirm(std::move(said));
 }
 
 void Outbox::settle(const SinkPosition& position) {
@@ -145,7 +166,7 @@ void Outbox::settle(const SinkPosition& position) {
     SinkOutbox& sink = sinks_[index];
     sink.settled = position.settled;
     sink.position = position;
-    while (!sink.waiting.empty() && sink.waiting.front().posting->epoch <= position.settled) {
+    while (!sink.waiting.empty() && sink.waiting.front().due() <= position.settled) {
         const SinkOutbox::Entry& entry = sink.waiting.front();
         count_out(total_of(sink, entry.last.state), *entry.posting);
         count_in(total_of(sink, DeliveryState::accepted), *entry.posting);
@@ -163,6 +184,7 @@ void Outbox::add(const StoredFrame& stored) {
     name_sinks(stored.frame.routes, result.epoch);
     for (const SinkConfirmation& said : stored.frame.confirmations) confirm(said);
     for (const SinkPosition& position : stored.frame.positions) settle(position);
+    for (const HoldOrder& order : result.cut.orders) follow(order, result.epoch);
     for (const Posting& posting : result.postings) {
         std::shared_ptr<const Posting> shared;
         for (std::size_t index = 0; index < sinks_.size(); ++index) {

@@ -40,6 +40,9 @@ struct SinkOutbox {
     struct Entry {
         std::shared_ptr<const Posting> posting;  ///< shared by the sinks that wait for it
         SinkConfirmation last;                   ///< what was said of it last; of a ready one sink, key and state only
+
+        /// The sink has settled it when it has settled this epoch: its own, or that of the order to send it again.
+        std::uint64_t due() const { return last.since > 0 ? last.since : posting->epoch; }
     };
     std::string sink;                   ///< its name in the config
     bool gone = false;                  ///< the newest run has no such sink
@@ -48,7 +51,7 @@ struct SinkOutbox {
     SinkPosition position;              ///< of its own log, when it had settled that
     /// By DeliveryState. Their sum is everything that this sink was ever to get, removed frames included.
     std::array<OutboxTotal, kDeliveryStates> totals;
-    std::list<Entry> waiting;  ///< ready, sent, unknown; in the order of their epochs
+    std::list<Entry> waiting;  ///< ready, sent, unknown; in the order in which they are due
     std::list<Entry> held;     ///< refused, parked; in the order of the answers
 
     const OutboxTotal& total(DeliveryState state) const { return totals[static_cast<std::size_t>(state)]; }
@@ -85,7 +88,8 @@ class Outbox {
     void name_sinks(const std::vector<SinkRoute>& routes, std::uint64_t epoch);
     std::size_t sink_at(const std::string& name);
     void put(std::size_t sink, std::shared_ptr<const Posting> posting, SinkConfirmation said);
-    void confirm(const SinkConfirmation& said);
+    void confirm(SinkConfirmation said);
+    void follow(const HoldOrder& order, std::uint64_t epoch);
     void settle(const SinkPosition& position);
 
     std::uint64_t epoch_ = 0;

@@ -16,7 +16,7 @@ constexpr std::string_view kManifestKind = "takt-snapshot";
 constexpr std::string_view kManifestEnd = ".manifest";
 constexpr std::string_view kStateEnd = ".state";
 constexpr std::string_view kSnapshotMagic = "TAKTSNAP";
-constexpr std::uint32_t kSnapshotFormatVersion = 3;
+constexpr std::uint32_t kSnapshotFormatVersion = 4;
 constexpr std::size_t kWriteBytes = 4u << 20;
 constexpr DurableFilePoints kManifestPoints = {CrashPoint::manifest_written, CrashPoint::manifest_synchronized,
                                                CrashPoint::manifest_named, CrashPoint::manifest_durable};
@@ -92,6 +92,31 @@ StepIdentity get_identity(ByteReader& in) {
     return identity;
 }
 
+void put_table(const EngineState::Table& table, ByteWriter& out) {
+    out.put_text(table.name);
+    out.put<std::uint64_t>(table.entries->size());
+    for (const auto& [key, change] : *table.entries) {
+        CHECK(change.operation == TableChange::Operation::put);
+        out.put_text(key);
+        out.put(change.revision);
+        out.put_text(change.value);
+    }
+}
+
+EngineState::Table get_table(ByteReader& in) {
+    std::string name(in.get_text());
+    auto entries = std::make_shared<TableEntries>();  // shared with the engine
+    for (std::size_t count = in.get_count(2 * sizeof(std::uint32_t) + sizeof(std::uint64_t)); count > 0; --count) {
+        TableChange change;
+        change.key = in.get_text();
+        change.revision = in.get<std::uint64_t>();
+        change.value = in.get_text();
+        std::string key = change.key;
+        entries->insert_or_assign(std::move(key), std::move(change));
+    }
+    return {std::move(name), std::move(entries)};
+}
+
 }  // namespace
 
 std::string snapshot_folder(const std::string& state_directory) {
@@ -118,6 +143,8 @@ std::string encode_state(const EngineState& state) {
     out.put(state.watermark);
     out.put<std::uint64_t>(state.source_times.size());
     for (const std::string& time : state.source_times) out.put_text(time);
+    out.put<std::uint64_t>(state.tables.size());
+    for (const EngineState::Table& table : state.tables) put_table(table, out);
     out.put<std::uint64_t>(state.steps.size());
     for (const EngineState::Step& step : state.steps) {
         put_identity(step.identity, out);
@@ -152,6 +179,8 @@ std::optional<EngineState> decode_state(std::string_view bytes) {
     state.watermark = in.get<Timestamp>();
     state.source_times.resize(in.get_count(sizeof(std::uint32_t)));
     for (std::string& time : state.source_times) time = in.get_text();
+    for (std::size_t count = in.get_count(sizeof(std::uint32_t) + sizeof(std::uint64_t)); count > 0; --count)
+        state.tables.push_back(get_table(in));
     state.steps.resize(in.get_count(kKeyGroups * 2 * sizeof(std::uint32_t)));
     for (EngineState::Step& step : state.steps) {
         step.identity = get_identity(in);

@@ -274,6 +274,7 @@ Status StateLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
     if (!named_) frame.routes = routes_;
     Status appended = journal_->append(frame);
     named_ = named_ || appended.ok();
+    if (appended.ok() && !epoch.cut.orders.empty()) orders_.forget(epoch.cut.orders);
     return appended;
 }
 

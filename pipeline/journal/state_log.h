@@ -7,6 +7,7 @@
 
 #include "pipeline/base/thread.h"
 #include "pipeline/journal/disk.h"
+#include "pipeline/journal/hold_orders.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/journal/outbox.h"
 #include "pipeline/journal/snapshot_store.h"
@@ -48,6 +49,7 @@ class StateLog final : public EpochLog {
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
 
     Status end() override;
+    std::vector<HoldOrder> take_orders() override { return orders_.take(); }
 
     std::uint64_t incarnation() const { return directory_.incarnation(); }
     /// How many starts in a row were killed before they had made a single epoch; this one not counted.
@@ -68,7 +70,8 @@ class StateLog final : public EpochLog {
           origin_(std::move(origin)),
           context_(std::move(context)),
           routes_(std::move(routes)),
-          disk_(disk) {}
+          disk_(disk),
+          orders_(disk, directory_.path()) {}
     Status check_origin(const std::string& what, const std::string& engine_version, const std::string& config_hash,
                         const std::vector<std::string>& sources) const;
     Result<EngineState> take_over(SnapshotStore::Snapshot&& kept);
@@ -93,6 +96,7 @@ class StateLog final : public EpochLog {
     std::uint64_t killed_starts_ = 0;
     std::vector<std::pair<std::uint64_t, std::string>> quarantine_;  ///< sequence and source, of any config
     Disk& disk_;
+    HoldOrders orders_;
 };
 
 }  // namespace takt

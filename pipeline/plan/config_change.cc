@@ -300,6 +300,13 @@ EngineState carry_over(EngineState state, const Plan& plan, const std::vector<Co
         const bool has_sums = is_known && index < state.audit.sources.size();
         carried.audit.sources.push_back(has_sums ? state.audit.sources[index] : SourceSum{});
     }
+    // By name, whatever is said of it now: the engine leaves out what is no entry any more, and its origin knows
+    // better.
+    for (const TablePlan& table : plan.tables) {
+        const auto known = std::find_if(state.tables.begin(), state.tables.end(),
+                                        [&](const EngineState::Table& one) { return one.name == table.name; });
+        if (known != state.tables.end()) carried.tables.push_back(*known);
+    }
     const auto dropped = [&](const Step& step) {
         return std::find_if(edits.begin(), edits.end(), [&](const ConfigEdit& edit) {
             return edit.refused_unless_dropped() && edit.uid == step.identity.uid;

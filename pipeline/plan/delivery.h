@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/base/time.h"
@@ -25,6 +27,8 @@ enum class DeliveryState : std::uint8_t {
     reversed,  ///< taken back by a later document
     closed,    ///< by an operator, without effect
 };
+/// "refused".
+std::string_view to_string(DeliveryState state);
 constexpr std::size_t kDeliveryStates = static_cast<std::size_t>(DeliveryState::closed) + 1;
 
 /// What a sink said of a posting of this frame or an earlier one.
@@ -37,12 +41,32 @@ struct SinkConfirmation {
     std::string reason;         ///< of refused, parked and unknown
     std::string owner;          ///< who must act
     Timestamp time = 0;         ///< by the daemon's clock: for people only
+    std::uint64_t since = 0;    ///< epoch of the order to send it again; 0: there was none
 
     bool operator==(const SinkConfirmation&) const = default;
 };
 
 /// The reason of a posting that is parked because an earlier revision of its pane is refused or parked.
 constexpr const char* kEarlierRevision = "EARLIER_REVISION";
+
+/// A control input: what a person orders about a posting that a sink has refused or parked. About one that the sink
+/// does not hold (any more) it changes nothing.
+struct HoldOrder {
+    enum class Action : std::uint8_t {
+        resend,  ///< it goes to the sink again, under its key
+        close,   ///< it does not: somebody has booked it by hand, or it is void; later revisions of its pane go on
+    };
+    Action action = Action::resend;
+    std::string sink = {};
+    std::string key = {};        ///< of the posting
+    std::string reference = {};  ///< of what was booked instead, where it is closed
+    std::string who = {};
+    std::string why = {};
+    Timestamp time = 0;  ///< when it was given: for people only
+    std::shared_ptr<const Posting> posting =
+        {};                 ///< null where it comes from a journal; shared by the orders and their epoch
+    std::string file = {};  ///< where the order came from; empty where it comes from a journal
+};
 
 /// How far a sink is.
 struct SinkPosition {

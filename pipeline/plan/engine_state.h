@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct EngineState {
         std::uint64_t told = 0;      ///< panes of which something was posted or sent on
         std::vector<ValueSum> open;  ///< in `contributed`: what its panes hold and have not told
     };
+    struct Table {
+        std::string name;                             ///< in the config
+        std::shared_ptr<const TableEntries> entries;  ///< never null; shared with the engine, which changes a copy
+    };
     std::uint64_t epoch = 0;           ///< the last one that is in it
     bool carried_over = false;         ///< from another config, in that epoch, in which nothing came
     std::vector<std::string> sources;  ///< names by index
@@ -31,6 +36,7 @@ struct EngineState {
     AuditTotals audit;                          ///< at the end of that epoch
     Timestamp watermark = kBeginningOfTime;
     std::vector<std::string> source_times;  ///< by source index, as the runtime writes them; empty: said nothing yet
+    std::vector<Table> tables;              ///< live ones that have had a first version, in the order of the config
     std::vector<Step> steps;                ///< in the order of keyed_nodes
 };
 

@@ -9,6 +9,7 @@
 
 #include "pipeline/batch/batch.h"
 #include "pipeline/plan/audit.h"
+#include "pipeline/plan/delivery.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/plan/table_feed.h"
 
@@ -47,6 +48,7 @@ struct CutOptions {
     bool flush = false;                          ///< bounded input is at its end: the watermark goes to kEndOfTime
     std::vector<TableVersion> tables = {};       ///< what the next epoch finds in place of what this one found
     std::vector<DeadLetterReplay> replays = {};  ///< the epoch's last messages, in this order
+    std::vector<HoldOrder> orders = {};          ///< sinks follow them before they get this epoch's postings
 };
 
 /// How far a source was read when the epoch was cut.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct TableChange {
     std::string value = {};   ///< the bytes of a put
     bool in_content = false;  ///< found in the content as it stood: earlier values may have been missed
 };
+
+/// What a live table is made of at some moment: the put of each entry that is there, by its key.
+using TableEntries = std::map<std::string, TableChange>;
 
 /// Follows the rows of a table at their origin. One thread owns it after `open`; `describe` may be called by any.
 class TableFeed {

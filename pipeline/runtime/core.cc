@@ -12,6 +12,7 @@
 #include "pipeline/runtime/actor_inbox.h"
 #include "pipeline/runtime/chunk.h"
 #include "pipeline/runtime/chunk_order.h"
+#include "pipeline/runtime/live_tables.h"
 #include "pipeline/runtime/pane_stage.h"
 #include "pipeline/runtime/stateless_stage.h"
 #include "pipeline/runtime/watermarks.h"
@@ -25,7 +26,9 @@ class Core::Impl {
     ~Impl();
 
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    Status complete_tables(CutOptions& cut) const;
     void cut(CutOptions cut);
+    std::shared_ptr<const TableEntries> table_entries(std::uint32_t table) const { return tables_.entries(table); }
     void drain();
     std::vector<Imbalance> find_open_imbalances() const;
     EngineState save() const;
@@ -101,6 +104,7 @@ class Core::Impl {
 
     // Of the thread that feeds.
     std::uint64_t next_number_ = 0;
+    LiveTables tables_;
 
     // Of the sequencer's run.
     ActorInbox<Chunk*> sequencer_;
@@ -136,6 +140,7 @@ Core::Impl::Impl(const Plan& plan, const Options& options, std::function<void(Ep
       on_epoch_(std::move(on_epoch)),
       credit_chunks_(options.credit_chunks > 0 ? options.credit_chunks : 2 * options.threads + 2),
       stateless_(plan, options.lanes),
+      tables_(plan),
       finished_stateless_(credit_chunks_),
       watermarks_(plan.sources),
       cuts_(plan.sources.size()),
@@ -247,9 +252,15 @@ void Core::Impl::feed(const DeadLetterReplay& replay) {
     submit(chunk);
 }
 
+Status Core::Impl::complete_tables(CutOptions& cut) const {
+    for (TableVersion& version : cut.tables) {
+        if (Status completed = tables_.complete(version); !completed) return completed;
+    }
+    return {};
+}
+
 void Core::Impl::cut(CutOptions cut) {
-    std::vector<std::pair<std::uint32_t, std::shared_ptr<const TemporalTable>>> tables;
-    for (const TableVersion& version : cut.tables) tables.emplace_back(version.table, version.content);
+    const std::vector<TableVersion> tables = cut.tables;
     for (const DeadLetterReplay& replay : cut.replays) feed(replay);
     Chunk& chunk = next_chunk(0);
     chunk.marker = true;
@@ -257,7 +268,7 @@ void Core::Impl::cut(CutOptions cut) {
     submit(chunk);
     if (tables.empty()) return;
     drain();
-    for (auto& [table, content] : tables) plan_.tables[table].handle->current = std::move(content);
+    for (const TableVersion& version : tables) tables_.put(version);
 }
 
 void Core::Impl::drain() {
@@ -275,6 +286,7 @@ EngineState Core::Impl::save() const {
     saved.audit = result_.audit;
     saved.watermark = watermarks_.now();
     for (const SourcePlan& source : plan_.sources) saved.source_times.push_back(watermarks_.save(source.index));
+    tables_.save(saved.tables);
     for (const Keyed& keyed : keyed_) {
         EngineState::Step& step = saved.steps.emplace_back();
         step.identity = keyed.node->identity();
@@ -325,6 +337,7 @@ Status Core::Impl::load(const EngineState& state) {
     }
     if (!panes_.load(std::span(state.steps).subspan(keyed_.size())))
         return foreign("a step over panes kept something else");
+    if (Status loaded = tables_.load(state.tables); !loaded) return loaded;
     epoch_ = state.epoch + (mutant("epochs_restart") ? 2 : 1);
     cuts_ = state.cuts;
     total_outcomes_ = state.total_outcomes;
@@ -672,8 +685,14 @@ Core::~Core() = default;
 void Core::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
     impl_->feed(source, std::move(block));
 }
+Status Core::complete_tables(CutOptions& cut) const {
+    return impl_->complete_tables(cut);
+}
 void Core::cut(CutOptions cut) {
     impl_->cut(std::move(cut));
+}
+std::shared_ptr<const TableEntries> Core::table_entries(std::uint32_t table) const {
+    return impl_->table_entries(table);
 }
 void Core::drain() {
     impl_->drain();

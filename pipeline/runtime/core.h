@@ -52,6 +52,10 @@ class Core {
     /// Ends the epoch: the watermark moves, timers fire. Returns before on_epoch is called when there are several
     /// threads. New versions of tables take effect when the epoch is through: then it waits for that.
     void cut(CutOptions cut);
+    /// Gives the table versions of a journal's cut, which is made again now, the content that they had. F625.
+    Status complete_tables(CutOptions& cut) const;
+    /// What the live table with this index is made of since the last cut; null before its first version.
+    std::shared_ptr<const TableEntries> table_entries(std::uint32_t table) const;
     /// Returns when everything that was fed and cut is through.
     void drain();
 

@@ -11,8 +11,8 @@
 namespace takt {
 namespace {
 
-/// Between two looks for dead letters that are to come again.
-constexpr Duration kReplayInterval = 200 * kMillisecond;
+/// Between two looks for what people have ordered.
+constexpr Duration kControlInterval = 200 * kMillisecond;
 
 /// Messages [first, first + count) as a block that shares the memory.
 std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlock>& block, std::size_t first,
@@ -217,7 +217,9 @@ Result<bool> Cutter::replay(const EpochResult& journaled) {
         cut({.flush = journaled.cut.flush});
         return true;
     }
-    cut(journaled.cut);
+    CutOptions options = journaled.cut;
+    if (Status completed = core_.complete_tables(options); !completed) return completed.error();
+    cut(std::move(options));
     return true;
 }
 
@@ -235,29 +237,36 @@ void Cutter::find_idle(Timestamp now, CutOptions& cut) const {
     }
 }
 
-void Cutter::look_for_replays() {
-    if (!take_replays_) return;
-    next_look_ = saturating_add(clock_.monotonic(), kReplayInterval);
-    std::vector<DeadLetterReplay> taken = take_replays_();
-    std::move(taken.begin(), taken.end(), std::back_inserter(replays_));
+void Cutter::look_for_control() {
+    if (control_ == nullptr) return;
+    next_look_ = saturating_add(clock_.monotonic(), kControlInterval);
+    std::vector<DeadLetterReplay> replays = control_->take_replays();
+    std::move(replays.begin(), replays.end(), std::back_inserter(replays_));
+    std::vector<HoldOrder> orders = control_->take_orders();
+    std::move(orders.begin(), orders.end(), std::back_inserter(orders_));
 }
 
-bool Cutter::cut_if_due() {
+void Cutter::take_control(CutOptions& cut) {
+    cut.replays = std::exchange(replays_, {});
+    cut.orders = std::exchange(orders_, {});
+}
+
+bool Cutter::cut_if_due(bool answers) {
     const Timestamp now = clock_.monotonic();
     CutOptions options;
     find_idle(now, options);
-    if (replays_.empty() && now >= next_look_) look_for_replays();
+    if (!any_control() && now >= next_look_) look_for_control();
     const bool due = messages_ > 0 && (full() || now - *first_message_ >= plan_.epoch);
     // With messages in hand the news can wait until their epoch is due.
     const bool changed =
         std::any_of(tables_.begin(), tables_.end(), [](const auto& table) { return table->view().waiting; });
-    const bool news = messages_ == 0 && (changed || !replays_.empty() || adds(options.idle, last_cut_.idle) ||
+    const bool news = messages_ == 0 && (changed || any_control() || answers || adds(options.idle, last_cut_.idle) ||
                                          adds(options.ended, last_cut_.ended));
     if (!due && !news) return false;
     for (const auto& table : tables_) {
         if (auto version = table->take()) options.tables.push_back(std::move(*version));
     }
-    options.replays = std::exchange(replays_, {});
+    take_control(options);
     cut(std::move(options));
     return true;
 }
@@ -266,8 +275,8 @@ void Cutter::cut_last(bool flush) {
     CutOptions options;
     find_idle(clock_.monotonic(), options);
     options.flush = flush;
-    if (flush) look_for_replays();
-    options.replays = std::exchange(replays_, {});
+    if (flush) look_for_control();
+    take_control(options);
     cut(std::move(options));
 }
 
@@ -297,7 +306,7 @@ Duration Cutter::due_in() const {
     const Timestamp now = clock_.monotonic();
     Duration soonest = kSecond;
     if (first_message_) soonest = std::min(soonest, saturating_add(*first_message_, plan_.epoch) - now);
-    if (take_replays_ && replays_.empty()) soonest = std::min(soonest, next_look_ - now);
+    if (control_ != nullptr && !any_control()) soonest = std::min(soonest, next_look_ - now);
     // With messages in hand it can wait until their epoch is due.
     for (std::size_t i = 0; messages_ == 0 && i < readers_.size(); ++i) {
         const Duration limit = plan_.sources[i].time.idle;

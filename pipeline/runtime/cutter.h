@@ -23,7 +23,6 @@ class Cutter {
   public:
     using Readers = std::vector<std::unique_ptr<SourceReader>>;
     using Tables = std::vector<std::unique_ptr<TableReader>>;
-    using TakeReplays = std::function<std::vector<DeadLetterReplay>()>;
     /// `on_cut`: before each cut, with the monotonic time of the epoch's first message (or of the cut, where it has
     /// none).
     Cutter(const Plan& plan, const Readers& readers, const Tables& tables, Clock& clock, Core& core,
@@ -32,16 +31,16 @@ class Cutter {
     /// Takes what is queued, at most to the end of this epoch. False: there was nothing. Blocks while the core has no
     /// credit.
     bool take();
-    /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, or when a
-    /// table has changed.
-    bool cut_if_due();
+    /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, when a table
+    /// has changed or something was ordered, or when there are `answers` of sinks for a frame.
+    bool cut_if_due(bool answers = false);
     /// Input goes on after these cuts; before anything else.
     void resume(const std::vector<SourceCut>& cuts);
     /// Of any source, in any order: these are not read, but dead letters; before anything else.
     void set_quarantine(const std::vector<QuarantinedMessage>& quarantine);
-    /// Who is asked, a few times a second and before all windows close, for dead letters that are to come again. Nobody
-    /// without it, so after the last `replay`.
-    void set_replays(TakeReplays take_replays) { take_replays_ = std::move(take_replays); }
+    /// Who is asked, a few times a second and before all windows close, for dead letters that are to come again and for
+    /// orders about held postings. Nobody without it, so after the last `replay`. It must outlive the cutter.
+    void set_control(EpochLog* log) { control_ = log; }
     /// Feeds and cuts an epoch as a journal has it, in place of take and cut_if_due. False: not all of its messages are
     /// here yet; call again with the same epoch when a reader has more. F620: they never will be.
     Result<bool> replay(const EpochResult& journaled);
@@ -63,7 +62,9 @@ class Cutter {
     Result<bool> replay_source(std::uint32_t source, const SourceCut& cut);
     void feed_kept(std::uint32_t source, const EpochResult& journaled);
     void find_idle(Timestamp now, CutOptions& cut) const;
-    void look_for_replays();
+    void look_for_control();
+    bool any_control() const { return !replays_.empty() || !orders_.empty(); }
+    void take_control(CutOptions& cut);
     void cut(CutOptions options);
 
     const Plan& plan_;
@@ -82,9 +83,10 @@ class Cutter {
     std::vector<bool> spoke_;  ///< by source: it has messages in this epoch, so it is not idle
     std::uint32_t turn_ = 0;   ///< the source that is asked first
     CutOptions last_cut_;
-    TakeReplays take_replays_;
+    EpochLog* control_ = nullptr;
     std::vector<DeadLetterReplay> replays_;            ///< of this epoch
-    Timestamp next_look_ = 0;                          ///< for replays; monotonic
+    std::vector<HoldOrder> orders_;                    ///< the same
+    Timestamp next_look_ = 0;                          ///< for them; monotonic
     std::vector<std::uint64_t> fed_;                   ///< by source: the last sequence that was fed
     std::uint32_t replayed_ = 0;                       ///< sources of the replayed epoch that are fed
     std::vector<std::set<std::uint64_t>> quarantine_;  ///< by source

@@ -27,6 +27,13 @@ namespace {
 /// Epochs that are made and wait to be durable, at most; the next ones are made meanwhile.
 constexpr std::size_t kEpochsAhead = 2;
 
+/// Without events for so long, what sinks have said goes into a frame of its own.
+constexpr Duration kQuiet = kSecond;
+
+/// From one snapshot's begin to the next one's pass at least so many times what the one took: a state that has grown
+/// large, or a slow disk, makes them rarer.
+constexpr int kLeastIntervalOfCost = 10;
+
 std::uint32_t cores() {
     return std::clamp(std::thread::hardware_concurrency(), 1u, kKeyGroups);
 }
@@ -73,6 +80,7 @@ class Engine::Impl {
     void take_snapshot();
     Status await_snapshot();
     void record_answers();
+    bool answers_wait() const;
     std::uint64_t delivered() const;
     Next next_step();
     void cut_epochs();
@@ -93,6 +101,7 @@ class Engine::Impl {
     std::vector<std::string> source_names_;  ///< by index
     std::vector<std::unique_ptr<SourceReader>> readers_;
     std::vector<std::unique_ptr<TableReader>> tables_;
+    bool tables_started_ = false;
     std::vector<std::unique_ptr<SinkWriter>> writers_;
 
     mutable Mutex mutex_;
@@ -122,10 +131,12 @@ class Engine::Impl {
     std::atomic<std::uint64_t> released_ = 0;  ///< the newest epoch that was released
     bool finished_ = false;                    ///< the writers are; set while no epoch is under way
     std::vector<SourcePosition> positions_;    ///< where the readers start; empty: at the beginning
-    Timestamp last_snapshot_ = 0;              ///< monotonic
+    Timestamp last_cut_ = 0;                   ///< monotonic
+    Timestamp last_snapshot_ = 0;              ///< the same
     std::uint64_t snapshot_epoch_ = 0;         ///< of the newest snapshot, as far as it is known to be written
     Thread snapshot_writer_;
     std::optional<Status> snapshot_written_;  ///< what it says at its end
+    Duration snapshot_cost_ = 0;              ///< from the last one's begin until it was durable
 
     StormBreaker storm_;  ///< the releaser's, once it has the log's epochs
 
@@ -191,11 +202,9 @@ Status Engine::Impl::start() {
     for (auto& writer : writers_) {
         if (Status started = writer->start(); !started) return started;
     }
-    for (auto& table : tables_) {
-        if (Status started = table->start(); !started) return started;
-    }
-    if (Status loaded = load_tables(); !loaded) return loaded;
-    {
+    // What a log has of their changes comes before what their origins say now.
+    if (replayed_.empty() && released_again_.empty()) {
+        if (Status loaded = load_tables(); !loaded) return loaded;
         std::lock_guard lock(mutex_);
         if (stops_ > 0) return {};
     }
@@ -210,10 +219,6 @@ Status Engine::Impl::start() {
 
 /// Takes over the state, and keeps what must be made and released again. The writers are not started yet.
 Status Engine::Impl::recover() {
-    if (!plan_.tables.empty()) {
-        return Error{
-            "C631", "a pipeline with tables that follow their origin cannot keep its state yet; use tables from files"};
-    }
     Result<EpochLog::Past> past = options_.log->recover();
     if (!past) return past.error();
     std::uint64_t base = 0;
@@ -315,6 +320,13 @@ void Engine::Impl::record_answers() {
     drain();
 }
 
+/// Whether sinks have said something that is in no frame, and none was cut for a while.
+bool Engine::Impl::answers_wait() const {
+    if (options_.log == nullptr) return false;
+    if (options_.clock->monotonic() - last_cut_ < kQuiet) return false;
+    return std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->has_answers(); });
+}
+
 std::uint64_t Engine::Impl::delivered() const {
     std::uint64_t delivered = released_.load();
     for (const auto& writer : writers_) delivered = std::min(delivered, writer->settled());
@@ -323,11 +335,11 @@ std::uint64_t Engine::Impl::delivered() const {
 
 void Engine::Impl::take_snapshot_if_due() {
     if (options_.log == nullptr) return;
-    if (options_.clock->monotonic() - last_snapshot_ < options_.snapshot_interval) return;
-    if (snapshot_writer_.joinable()) {
-        std::lock_guard lock(mutex_);
-        if (!snapshot_written_) return;
-    }
+    std::unique_lock lock(mutex_);
+    if (snapshot_writer_.joinable() && !snapshot_written_) return;
+    const Duration interval = std::max(options_.snapshot_interval, kLeastIntervalOfCost * snapshot_cost_);
+    lock.unlock();
+    if (options_.clock->monotonic() - last_snapshot_ < interval) return;
     take_snapshot();
 }
 
@@ -346,9 +358,10 @@ void Engine::Impl::take_snapshot() {
     last_snapshot_ = options_.clock->monotonic();
     auto state = std::make_shared<const EngineState>(core_.save());
     snapshot_epoch_ = state->epoch;
-    snapshot_writer_ = Thread([this, state, delivered = delivered()] {
+    snapshot_writer_ = Thread([this, state, delivered = delivered(), begun = last_snapshot_] {
         Status written = options_.log->snapshot(*state, delivered);
         std::lock_guard lock(mutex_);
+        snapshot_cost_ = options_.clock->monotonic() - begun;
         snapshot_written_ = std::move(written);
     });
 }
@@ -365,8 +378,13 @@ Status Engine::Impl::await_snapshot() {
     return {};
 }
 
-/// Waits for the first content of every live table, or for a stop, and puts it in place: no event comes before.
+/// Starts to follow the live tables from where the log's epochs have left them. Waits for the content of each, or for a
+/// stop, and puts it in place: no event that is in no epoch yet is processed before.
 Status Engine::Impl::load_tables() {
+    tables_started_ = true;
+    for (std::uint32_t i = 0; i < tables_.size(); ++i) {
+        if (Status started = tables_[i]->start(core_.table_entries(i)); !started) return started;
+    }
     bool loaded = false;
     while (!loaded) {
         loaded = true;
@@ -387,14 +405,15 @@ Status Engine::Impl::load_tables() {
 Status Engine::Impl::run() {
     releaser_ = Thread([this] { release_in_turn(); });
     const Status started = start();
-    const Status replayed = started.ok() ? replay() : started;
-    if (replayed.ok()) {
+    Status ready = started.ok() ? replay() : started;
+    if (ready.ok() && !tables_started_) ready = load_tables();
+    if (ready.ok()) {
         last_snapshot_ = options_.clock->monotonic();
-        if (options_.log != nullptr) cutter_.set_replays([this] { return options_.log->take_replays(); });
+        if (options_.log != nullptr) cutter_.set_control(options_.log);
         enter(EngineStatus::Phase::running);
         cut_epochs();
     } else {
-        fail(replayed.error());
+        fail(ready.error());
     }
     for (auto& reader : readers_) reader->stop();
     for (auto& table : tables_) table->stop();
@@ -514,7 +533,8 @@ void Engine::Impl::cut_epochs() {
                 break;
         }
         const bool took = cutter_.take();
-        if (cutter_.cut_if_due()) {
+        if (cutter_.cut_if_due(answers_wait())) {
+            last_cut_ = options_.clock->monotonic();
             take_snapshot_if_due();
         } else if (!took) {
             wait_for_input(std::max<Duration>(0, cutter_.due_in()));

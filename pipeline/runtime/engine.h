@@ -37,7 +37,9 @@ class Engine {
         /// Makes epochs durable before they are released, and gives back those before; must outlive the engine. Null:
         /// nothing survives the run.
         EpochLog* log = nullptr;
-        Duration snapshot_interval = 30 * kSecond;  ///< between two snapshots of the state, where there is a log
+        /// Between two snapshots of the state, where there is a log; longer where a snapshot takes more than a tenth of
+        /// it.
+        Duration snapshot_interval = 30 * kSecond;
     };
 
     /// The plan must outlive the engine.

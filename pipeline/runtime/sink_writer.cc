@@ -54,9 +54,10 @@ void SinkWriter::resume(SinkPast past, const RunIdentity& run) {
     status_.waiting = past_.undelivered.size();
     if (status_.waiting > 0) status_.waiting_since = options_.clock->monotonic();
     for (const SinkConfirmation& held : past_.held) {
-        held_.insert(held.key);
+        const bool behind = held.reason == kEarlierRevision;
+        held_.insert_or_assign(held.key, Held{behind, held.attempt});
         ++status_.held;
-        if (held.reason == kEarlierRevision) ++status_.blocked;
+        if (behind) ++status_.blocked;
     }
 }
 
@@ -193,7 +194,9 @@ SinkConfirmation SinkWriter::confirmation(const Posting& posting, const Sink::De
             break;
     }
     const auto before = past_.waiting.find(posting.key);
-    said.attempt = attempt_ + (before == past_.waiting.end() ? 0 : before->second);
+    const auto ordered = attempts_before_.find(posting.key);
+    said.attempt = attempt_ + (before == past_.waiting.end() ? 0 : before->second) +
+                   (ordered == attempts_before_.end() ? 0 : ordered->second);
     said.reference = answer.reference;
     said.reason = answer.reason;
     said.time = options_.clock->wall();
@@ -209,7 +212,7 @@ void SinkWriter::hold_back(std::vector<Posting>& pending) {
             free.push_back(std::move(posting));
             continue;
         }
-        held_.insert(posting.key);
+        held_.insert_or_assign(posting.key, Held{true, 0});
         log(LogLevel::warning, "posting waits: an earlier revision of its pane is refused or parked",
             {{"sink", plan_.name}, {"type", posting.type}, {"key", posting.key}, {"earlier", posting.previous_key}});
         std::lock_guard lock(mutex_);
@@ -228,6 +231,7 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
                                      [](const Sink::Delivery& answer) { return answer.state == Sink::State::unknown; });
     std::vector<Posting> unknown;
     std::vector<SinkConfirmation> held;
+    std::vector<SinkConfirmation> taken;
     std::vector<SinkConfirmation> part;
     std::uint64_t accepted = 0;
     std::uint64_t refused = 0;
@@ -236,13 +240,15 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
         switch (answers[i].state) {
             case Sink::State::accepted:
                 ++accepted;
-                if (in_part) part.push_back(confirmation(pending[i], answers[i]));
+                // Its own epoch may be settled long ago: no position says it.
+                if (ordered_) taken.push_back(confirmation(pending[i], answers[i]));
+                if (in_part && !ordered_) part.push_back(confirmation(pending[i], answers[i]));
                 break;
             case Sink::State::refused:
             case Sink::State::parked:
                 refused += answers[i].state == Sink::State::refused ? 1 : 0;
-                held_.insert(pending[i].key);
                 held.push_back(confirmation(pending[i], answers[i]));
+                held_.insert_or_assign(pending[i].key, Held{false, held.back().attempt});
                 refusal = fmt::format("{} {}: {}", pending[i].type, pending[i].key, answers[i].reason);
                 log(LogLevel::warning, answers[i].state == Sink::State::refused ? "posting refused" : "posting parked",
                     {{"sink", plan_.name},
@@ -266,6 +272,7 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
     if (!refusal.empty()) status_.last_refusal = std::move(refusal);
     const bool any = accepted + held.size() > 0;
     std::move(held.begin(), held.end(), std::back_inserter(said_));
+    std::move(taken.begin(), taken.end(), std::back_inserter(said_));
     for (SinkConfirmation& said : part) part_said_[said.key] = std::move(said);
     return any;
 }
@@ -324,23 +331,59 @@ bool SinkWriter::summarize() {
     return until_done("summarize", [&] { return sink_->summarize(counts); });
 }
 
-/// What is older than the epochs that come again: one epoch after the other, so that revisions keep their order.
-bool SinkWriter::deliver_undelivered() {
-    const std::vector<Posting>& all = past_.undelivered;
-    for (std::size_t begin = 0; begin < all.size();) {
+/// One epoch after the other, so that revisions keep their order.
+bool SinkWriter::deliver_by_epoch(const std::vector<Posting>& postings,
+                                  const std::function<void(std::uint64_t)>& on_epoch) {
+    for (std::size_t begin = 0; begin < postings.size();) {
+        const std::uint64_t epoch = postings[begin].epoch;
         std::size_t end = begin;
-        while (end < all.size() && all[end].epoch == all[begin].epoch) ++end;
-        if (!deliver_postings(
-                {all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(end)}))
-            return false;
-        settle(all[begin].epoch, true);
+        while (end < postings.size() && postings[end].epoch == epoch) ++end;
+        const auto at = [&](std::size_t index) { return postings.begin() + static_cast<std::ptrdiff_t>(index); };
+        if (!deliver_postings({at(begin), at(end)})) return false;
+        on_epoch(epoch);
         begin = end;
     }
     return true;
 }
 
+/// What is older than the epochs that come again.
+bool SinkWriter::deliver_undelivered() {
+    return deliver_by_epoch(past_.undelivered, [this](std::uint64_t epoch) { settle(epoch, true); });
+}
+
+/// Ends holds as people have ordered it. What an earlier run was told is among that run's waiting postings.
+bool SinkWriter::follow_orders(const EpochResult& epoch) {
+    if (epoch.cut.orders.empty() || epoch.epoch <= past_.until) return true;
+    std::vector<Posting> pending;
+    for (const HoldOrder& order : epoch.cut.orders) {
+        const auto held = order.sink == plan_.name ? held_.find(order.key) : held_.end();
+        if (held == held_.end()) continue;
+        const bool resend = order.action == HoldOrder::Action::resend;
+        log(LogLevel::warning, resend ? "posting is sent again, as ordered" : "posting is closed, as ordered",
+            {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});
+        {
+            std::lock_guard lock(mutex_);
+            --status_.held;
+            status_.blocked -= held->second.behind ? 1 : 0;
+            status_.waiting += resend ? 1 : 0;
+        }
+        attempts_before_[order.key] = held->second.attempts;
+        held_.erase(held);
+        CHECK(order.posting != nullptr);
+        if (resend) pending.push_back(*order.posting);
+    }
+    std::stable_sort(pending.begin(), pending.end(),
+                     [](const Posting& a, const Posting& b) { return a.epoch < b.epoch; });
+    ordered_ = true;
+    const bool delivered = deliver_by_epoch(pending, [](std::uint64_t) {});
+    ordered_ = false;
+    attempts_before_.clear();
+    return delivered;
+}
+
 bool SinkWriter::deliver(const EpochResult& epoch) {
     const bool settled = epoch.epoch <= past_.position.settled;
+    if (!follow_orders(epoch)) return false;
     std::vector<Posting> postings;
     std::copy_if(epoch.postings.begin(), epoch.postings.end(), std::back_inserter(postings),
                  [this](const Posting& posting) { return to_send(posting); });

@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "pipeline/base/clock.h"
 #include "pipeline/base/thread.h"
@@ -19,7 +19,7 @@ namespace takt {
 
 /// The thread that delivers epochs to one sink, in order, and tries again what failed or is unknown, with the same
 /// keys; nothing is skipped. What the log knows to be settled is not sent again. A posting that corrects a refused or
-/// parked one is not sent: it is parked, as those that correct it will be.
+/// parked one is not sent: it is parked, as those that correct it will be, until an order ends that.
 class SinkWriter {
   public:
     struct Options {
@@ -62,6 +62,8 @@ class SinkWriter {
   private:
     void run();
     bool deliver_undelivered();
+    bool follow_orders(const EpochResult& epoch);
+    bool deliver_by_epoch(const std::vector<Posting>& postings, const std::function<void(std::uint64_t)>& on_epoch);
     bool deliver(const EpochResult& epoch);
     bool deliver_postings(std::vector<Posting> pending);
     void hold_back(std::vector<Posting>& pending);
@@ -81,10 +83,17 @@ class SinkWriter {
     std::unique_ptr<Sink> sink_;         ///< the thread's, once started
     std::vector<std::uint64_t> totals_;  ///< the thread's; by outcome code
 
-    SinkPast past_;                         ///< does not change after `start`
-    RunIdentity run_;                       ///< the same
-    std::unordered_set<std::string> held_;  ///< the thread's: keys of what is refused or parked
-    std::uint32_t attempt_ = 0;             ///< the thread's: of the delivery under way, from 1
+    SinkPast past_;    ///< does not change after `start`
+    RunIdentity run_;  ///< the same
+    struct Held {
+        bool behind = false;  ///< it only waits behind an earlier revision
+        std::uint32_t attempts = 0;
+    };
+    /// The thread's, as what follows: what is refused or parked, by key.
+    std::unordered_map<std::string, Held> held_;
+    std::unordered_map<std::string, std::uint32_t> attempts_before_;  ///< of what is sent again by order
+    bool ordered_ = false;       ///< the thread's: what is delivered now was ordered, each answer counts
+    std::uint32_t attempt_ = 0;  ///< the thread's: of the delivery under way, from 1
 
     struct Waiting {
         std::shared_ptr<const EpochResult> epoch;  ///< shared by the writers of all sinks

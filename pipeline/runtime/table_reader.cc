@@ -1,6 +1,11 @@
 #include "pipeline/runtime/table_reader.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <string>
+#include <unordered_set>
+#include <utility>
 
 #include "pipeline/observe/log.h"
 
@@ -14,7 +19,7 @@ constexpr std::size_t kLoggedRefusals = 20;
 
 TableReader::TableReader(const TablePlan& plan, std::uint32_t index, const Options& options,
                          std::function<void()> on_change)
-    : plan_(plan), index_(index), options_(options), on_change_(std::move(on_change)), newest_(plan.handle->current) {
+    : plan_(plan), index_(index), options_(options), on_change_(std::move(on_change)) {
     status_.name = plan.name;
     status_.description = plan.connector;
     status_.since = options.clock->monotonic();
@@ -24,9 +29,16 @@ TableReader::~TableReader() {
     stop();
 }
 
-Status TableReader::start() {
+Status TableReader::start(std::shared_ptr<const TableEntries> known) {
     Result<std::unique_ptr<TableFeed>> made = plan_.make();
     if (!made) return made.error();
+    known_ = std::move(known);
+    newest_ = plan_.handle->current;
+    if (known_ != nullptr) {
+        std::lock_guard lock(mutex_);
+        status_.rows = newest_->rows();
+        for (const auto& [key, change] : *known_) status_.revision = std::max(status_.revision, change.revision);
+    }
     {
         std::lock_guard lock(mutex_);
         feed_ = std::move(made).value();
@@ -149,10 +161,17 @@ void TableReader::accept(std::vector<TableChange> changes) {
 /// Makes a version of what has changed, unless the one before still waits. False: the table is beyond its limits.
 bool TableReader::make_version() {
     bool whole = false;
+    bool as_known = false;
     {
         std::lock_guard lock(mutex_);
-        if (version_ || (loaded_ && changes_.empty())) return true;
-        whole = !loaded_;
+        as_known = !loaded_ && known_ != nullptr && changes_.empty();
+        if (!as_known && (version_ || (loaded_ && changes_.empty()))) return true;
+        whole = !loaded_ && known_ == nullptr;
+        loaded_ = loaded_ || as_known;
+    }
+    if (as_known) {
+        on_change_();
+        return true;
     }
     // Whatever the table held when the run began, its origin says what it holds now.
     if (whole) newest_ = TableBuilder(newest_->spec()).build().value();
@@ -176,6 +195,26 @@ bool TableReader::make_version() {
 
 // ---- reading
 
+/// Of the whole content, what is known already; adds what is known and not there any more.
+void TableReader::leave_out_known(std::vector<TableChange>& content) const {
+    std::unordered_set<std::string> there;
+    std::uint64_t newest = 0;
+    for (const TableChange& change : content) {
+        there.insert(change.key);
+        newest = std::max(newest, change.revision);
+    }
+    std::erase_if(content, [&](const TableChange& change) {
+        const auto before = known_->find(change.key);
+        return before != known_->end() && before->second.revision == change.revision &&
+               before->second.operation == change.operation && before->second.value == change.value;
+    });
+    for (const auto& [key, change] : *known_) {
+        if (there.contains(key)) continue;
+        content.push_back(
+            {.key = key, .revision = std::max(newest, change.revision), .operation = TableChange::Operation::gone});
+    }
+}
+
 bool TableReader::open() {
     Backoff backoff(options_.retry);
     std::vector<TableChange> content;
@@ -196,6 +235,7 @@ bool TableReader::open() {
             {{"table", plan_.name}, {"error", opened.error().text()}});
         if (!wait(backoff.next())) return false;
     }
+    if (known_ != nullptr) leave_out_known(content);
     accept(std::move(content));
     if (!make_version()) return false;
     std::lock_guard lock(mutex_);

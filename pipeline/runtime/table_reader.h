@@ -29,7 +29,7 @@ class TableReader {
     };
     /// What the engine must know; one moment.
     struct View {
-        bool loaded = false;   ///< the first version is made
+        bool loaded = false;   ///< the content was read, and the first version is made
         bool waiting = false;  ///< a version waits to be taken
         std::optional<Error> error;
     };
@@ -39,8 +39,10 @@ class TableReader {
     TableReader(const TablePlan& plan, std::uint32_t index, const Options& options, std::function<void()> on_change);
     ~TableReader();
 
-    /// Makes the connector and starts to read. C and F errors end the reader; E errors are retried for ever.
-    Status start();
+    /// Makes the connector and starts to read. `known`: of what the table is made now; what its origin says otherwise
+    /// is the first version then, and there is none where it says the same. Null: the first version is the whole
+    /// content. C and F errors end the reader; E errors are retried for ever.
+    Status start(std::shared_ptr<const TableEntries> known);
     /// Ends reading; a version that waits stays. Returns when the thread has ended.
     void stop();
     /// The next version, which takes effect now; nothing when none waits.
@@ -54,6 +56,7 @@ class TableReader {
     bool open();
     bool read_one();
     bool wait(Duration duration);
+    void leave_out_known(std::vector<TableChange>& content) const;
     void accept(std::vector<TableChange> changes);
     Status judge(const TableChange& change, std::vector<TableUpdate>& updates) const;
     void refuse(const Error& error, std::size_t refused_before);
@@ -69,6 +72,7 @@ class TableReader {
 
     // Of the thread.
     std::shared_ptr<const TemporalTable> newest_;  ///< of the last version made
+    std::shared_ptr<const TableEntries> known_;    ///< at the start; null: nothing, or it was compared
     std::vector<TableChange> changes_;             ///< that no version has yet
     std::vector<TableUpdate> updates_;             ///< what they mean
     std::uint64_t changes_bytes_ = 0;

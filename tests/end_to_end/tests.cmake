@@ -17,3 +17,5 @@ add_test(NAME end_to_end/nats_security COMMAND Python3::Interpreter -B ${CMAKE_C
 set_tests_properties(end_to_end/nats_security PROPERTIES COST 30)
 add_test(NAME end_to_end/configs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/rejected_configs_test.py $<TARGET_FILE:takt>)
 add_test(NAME end_to_end/core_nats_state COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/core_nats_state_test.py $<TARGET_FILE:takt>)
+add_test(NAME end_to_end/table_state COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/table_state_test.py $<TARGET_FILE:takt>)
+add_test(NAME end_to_end/outbox COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/outbox_test.py $<TARGET_FILE:takt>)

@@ -167,7 +167,7 @@ TEST(Frame, NothingThatItDoesNotKnowIsLeftOut) {
     const std::vector<flatbuffers::Offset<wire::ControlInput>> all = {
         wire::CreateControlInput(inputs, wire::ControlAction::OperatorCommand, command.Union())};
     const std::string unknown = finished(inputs, wire::CreateControlInputsSectionDirect(inputs, &all));
-    EXPECT_THAT(message_of(frame_of_section(4, unknown)), HasSubstr("control input of kind 3"));
+    EXPECT_THAT(message_of(frame_of_section(4, unknown)), HasSubstr("the command 'redate', which this version"));
 
     flatbuffers::FlatBufferBuilder counters;
     const std::vector<flatbuffers::Offset<wire::OutcomeCount>> counts = {
@@ -217,6 +217,43 @@ TEST(Frame, KeepsRetriesOfDeadLettersAndHowTheyEnded) {
     }
 }
 
+TEST(Frame, KeepsOrdersAboutHeldPostings) {
+    Frame frame = sample::small_frame(2);
+    HoldOrder resend{HoldOrder::Action::resend, "ledger", "k1", "", "anna", "the period is open again", -5};
+    HoldOrder close{HoldOrder::Action::close, "waste", "k2", "4711", "ben", "", 8};
+    frame.result.cut.orders = {resend, close};
+    frame.confirmations = {{"ledger", "k1", DeliveryState::ready, 3, "", "", "", 0, 17}};
+    const auto read = decode_frame(encoded(frame));
+    ASSERT_TRUE(read) << read.error().text();
+    const std::vector<HoldOrder>& kept = read->frame.result.cut.orders;
+    ASSERT_EQ(kept.size(), 2u);
+    for (std::size_t i = 0; i < 2; ++i) {
+        const HoldOrder& written = frame.result.cut.orders[i];
+        EXPECT_EQ(std::tie(kept[i].action, kept[i].sink, kept[i].key, kept[i].reference, kept[i].who, kept[i].why,
+                           kept[i].time),
+                  std::tie(written.action, written.sink, written.key, written.reference, written.who, written.why,
+                           written.time));
+        EXPECT_EQ(kept[i].posting, nullptr);
+    }
+    EXPECT_EQ(read->frame.confirmations, frame.confirmations);
+}
+
+TEST(Frame, ACommandThatItDoesNotKnowIsRefused) {
+    const auto message_about = [](const char* command, bool with_key) {
+        flatbuffers::FlatBufferBuilder builder;
+        std::vector<flatbuffers::Offset<wire::KeyField>> arguments = {
+            wire::CreateKeyFieldDirect(builder, "sink", "ledger")};
+        if (with_key) arguments.push_back(wire::CreateKeyFieldDirect(builder, "key", "k1"));
+        const auto action = wire::CreateOperatorCommandDirect(builder, command, &arguments, "anna");
+        const std::vector<flatbuffers::Offset<wire::ControlInput>> inputs = {
+            wire::CreateControlInput(builder, wire::ControlAction::OperatorCommand, action.Union())};
+        const std::string data = finished(builder, wire::CreateControlInputsSectionDirect(builder, &inputs));
+        return message_of(frame_of_section(4, data));
+    };
+    EXPECT_THAT(message_about("redate", true), HasSubstr("the command 'redate'"));
+    EXPECT_THAT(message_about("resend_posting", false), HasSubstr("which posting"));
+}
+
 TEST(Frame, AFewBytesCannotBecomeMany) {
     // A thousand dead letters that are one and the same table.
     flatbuffers::FlatBufferBuilder builder;
@@ -263,6 +300,11 @@ TEST(Frame, WhatIsTooLongIsRefusedBeforeItIsWritten) {
                  frame.result.cut.replays.resize(1);
                  frame.result.cut.replays[0].data = much;
                  frame.result.replay_outcomes.resize(1);
+             },
+             [&](Frame& frame) { frame.result.cut.orders.resize(4000); },
+             [&](Frame& frame) {
+                 frame.result.cut.orders.resize(1);
+                 frame.result.cut.orders[0].why = much;
              },
              [&](Frame& frame) { frame.result.postings.resize(2000); },
              [&](Frame& frame) { frame.result.postings[0].correlation_id = much; },

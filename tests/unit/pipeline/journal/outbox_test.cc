@@ -115,6 +115,75 @@ TEST(Outbox, OfAnEpochThatIsUnknownInPartEachPostingSpeaksForItself) {
     EXPECT_THAT(ledger.waiting, IsEmpty());
 }
 
+HoldOrder order_about(const Posting& posting, HoldOrder::Action action) {
+    HoldOrder order;
+    order.action = action;
+    order.sink = "ledger";
+    order.key = posting.key;
+    order.reference = action == HoldOrder::Action::close ? "4711" : "";
+    order.who = "anna";
+    order.why = "the period is open again";
+    return order;
+}
+
+/// Of four postings one is refused, and one waits behind it.
+Outbox outbox_with_holds(std::vector<Posting>& made) {
+    Outbox outbox;
+    StoredFrame first = frame_of(1, 4);
+    first.frame.routes = {{"ledger", {}}};
+    outbox.add(first);
+    made = first.frame.result.postings;
+    StoredFrame second = frame_of(2, 0);
+    second.frame.confirmations = {said(made[1], DeliveryState::refused, "PERIOD_CLOSED"),
+                                  said(made[3], DeliveryState::parked, kEarlierRevision)};
+    second.frame.positions = {settled(1)};
+    outbox.add(second);
+    return outbox;
+}
+
+TEST(Outbox, WhatIsOrderedToBeSentAgainWaitsUntilTheOrdersEpochIsSettled) {
+    std::vector<Posting> made;
+    Outbox outbox = outbox_with_holds(made);
+    StoredFrame third = frame_of(3, 1);
+    third.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::resend),
+                                     order_about(made[3], HoldOrder::Action::resend),
+                                     order_about(made[0], HoldOrder::Action::resend)};
+    outbox.add(third);
+    const SinkOutbox& ledger = *outbox.find("ledger");
+    EXPECT_THAT(ledger.held, IsEmpty());
+    EXPECT_THAT(keys_of(ledger.waiting), ElementsAre(made[1].key, made[3].key, third.frame.result.postings[0].key));
+    EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of({made[0], made[2]})) << "it was not held";
+    // A position from before the order says nothing of it; nor does an answer that is none yet.
+    StoredFrame fourth = frame_of(4, 0);
+    fourth.frame.positions = {settled(2)};
+    fourth.frame.confirmations = {said(made[1], DeliveryState::unknown)};
+    outbox.add(fourth);
+    EXPECT_EQ(ledger.waiting.size(), 3u);
+    StoredFrame fifth = frame_of(5, 0);
+    fifth.frame.confirmations = {said(made[1], DeliveryState::refused, "STILL"),
+                                 said(made[3], DeliveryState::parked, kEarlierRevision)};
+    fifth.frame.positions = {settled(3)};
+    outbox.add(fifth);
+    EXPECT_THAT(ledger.waiting, IsEmpty());
+    EXPECT_THAT(keys_of(ledger.held), ElementsAre(made[1].key, made[3].key));
+}
+
+TEST(Outbox, WhatIsClosedIsNeitherHeldNorAccepted) {
+    std::vector<Posting> made;
+    Outbox outbox = outbox_with_holds(made);
+    StoredFrame third = frame_of(3, 0);
+    third.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::close),
+                                     order_about(made[3], HoldOrder::Action::resend)};
+    outbox.add(third);
+    StoredFrame fourth = frame_of(4, 0);
+    fourth.frame.positions = {settled(3)};
+    outbox.add(fourth);
+    const SinkOutbox& ledger = *outbox.find("ledger");
+    EXPECT_EQ(ledger.total(DeliveryState::closed), total_of({made[1]}));
+    EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of({made[0], made[2], made[3]}));
+    EXPECT_THAT(ledger.held, IsEmpty());
+}
+
 TEST(Outbox, ASinkGetsWhatItsRouteSaysFromTheFrameThatNamesItOn) {
     Outbox outbox;
     StoredFrame first = frame_of(1, 2);
@@ -151,7 +220,8 @@ std::string text_of(const Outbox& outbox) {
     return text;
 }
 
-/// Epochs of a ledger that refuses, parks and forgets now and then, and of a sink that goes and comes.
+/// Epochs of a ledger that refuses, parks and forgets now and then, of people who end holds, and of a sink that goes
+/// and comes.
 std::vector<StoredFrame> history(std::uint64_t seed, std::uint64_t epochs) {
     std::mt19937_64 chance(seed);
     std::vector<StoredFrame> frames;
@@ -168,6 +238,11 @@ std::vector<StoredFrame> history(std::uint64_t seed, std::uint64_t epochs) {
             }
         }
         if (chance() % 2 == 0) frame.frame.positions.push_back(settled(behind));
+        if (epoch > 3 && chance() % 4 == 0) {
+            for (const Posting& posting : frames[chance() % (epoch - 1)].frame.result.postings)
+                frame.frame.result.cut.orders.push_back(
+                    order_about(posting, chance() % 3 == 0 ? HoldOrder::Action::close : HoldOrder::Action::resend));
+        }
     }
     return frames;
 }
@@ -177,6 +252,7 @@ TEST(Outbox, WhatIsSavedAtAnyFrameGoesOnAsIfItNeverWas) {
     Outbox whole;
     for (const StoredFrame& frame : frames) whole.add(frame);
     ASSERT_GT(whole.find("ledger")->held.size(), 5u);
+    ASSERT_GT(whole.find("ledger")->total(DeliveryState::closed).count, 0u);
     for (std::size_t at = 0; at <= frames.size(); at += 7) {
         SimulatedDisk disk(1);
         Outbox before;

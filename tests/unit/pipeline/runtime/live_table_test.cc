@@ -137,7 +137,7 @@ std::vector<std::string> changes_of(const TableVersion& version) {
 class TableReaderTest : public testing::Test {
   protected:
     ~TableReaderTest() override { reader_.stop(); }
-    void start() { ASSERT_TRUE(reader_.start().ok()); }
+    void start() { ASSERT_TRUE(reader_.start(nullptr).ok()); }
     TableVersion take() {
         std::optional<TableVersion> version;
         while (!(version = reader_.take())) std::this_thread::yield();
@@ -180,7 +180,7 @@ TEST_F(TableReaderTest, WhatTheTableHeldBeforeTheRunGoes) {
     plan_.handle->current = updated(*plan_.handle->current, std::span(&left_over, 1)).value();
     TableReader reader(plan_, 0, {.retry = {}, .clock = &system_clock()}, [] {});
     origin_->content = {found(put("PUMP", 4, "3"))};
-    ASSERT_TRUE(reader.start().ok());
+    ASSERT_TRUE(reader.start(nullptr).ok());
     while (!reader.view().waiting) std::this_thread::yield();
     const TableVersion version = *reader.take();
     EXPECT_TRUE(version.whole);
@@ -293,7 +293,7 @@ TEST_F(TableReaderTest, ErrorsFromOutsideAreTriedAgainAndOthersAreNot) {
     missing->opens = {Error{"C526", "there is no bucket"}};
     const TablePlan plan = make_table(missing);
     TableReader other(plan, 0, {.retry = {}, .clock = &system_clock()}, [] {});
-    ASSERT_TRUE(other.start().ok());
+    ASSERT_TRUE(other.start(nullptr).ok());
     while (!other.view().error) std::this_thread::yield();
     EXPECT_EQ(other.view().error->code, "C526");
     EXPECT_FALSE(other.view().loaded);
@@ -313,6 +313,45 @@ TEST_F(TableReaderTest, ATableWithoutItsOriginIsStaleAndKeepsItsContent) {
     EXPECT_EQ(rows_of(*take().content), "VALVE 7");
     wait_until([](const TableStatus& status) { return status.state == TableStatus::State::current; });
     EXPECT_EQ(reader_.status().last_error, "");
+}
+
+std::shared_ptr<const TableEntries> entries_of(const std::vector<TableChange>& changes) {
+    auto entries = std::make_shared<TableEntries>();
+    for (const TableChange& change : changes) entries->emplace(change.key, change);
+    return entries;
+}
+
+TEST_F(TableReaderTest, ContentThatIsKnownIsNoVersion) {
+    const TableUpdate before{.key = {"PUMP"}, .values = {{"price", "3"}}};
+    plan_.handle->current = updated(*plan_.handle->current, std::span(&before, 1)).value();
+    origin_->content = {found(put("PUMP", 4, "3"))};
+    ASSERT_TRUE(reader_.start(entries_of({put("PUMP", 4, "3")})).ok());
+    while (!reader_.view().loaded) std::this_thread::yield();
+    EXPECT_FALSE(reader_.take());
+    EXPECT_EQ(reader_.status().revision, 4u);
+    EXPECT_EQ(reader_.status().rows, 1u);
+    origin_->say({put("VALVE", 5, "7")});
+    const TableVersion version = take();
+    EXPECT_FALSE(version.whole);
+    EXPECT_EQ(rows_of(*version.content), "PUMP 3, VALVE 7");
+}
+
+TEST_F(TableReaderTest, WhatContentSaysOtherwiseThanIsKnownIsTheFirstVersion) {
+    std::vector<TableUpdate> before;
+    for (const char* key : {"PUMP", "RING", "BOLT", "VALVE"})
+        before.push_back({.key = {key}, .values = {{"price", "3"}}});
+    plan_.handle->current = updated(*plan_.handle->current, before).value();
+    // RING was deleted while nobody looked, PUMP has another value, VALVE one that is none, BOLT is as it was.
+    origin_->content = {found(put("BOLT", 3, "3")), found(put("PUMP", 7, "8")), found(put("VALVE", 8, "?")),
+                        found(put("NUT", 9, "1"))};
+    const auto known =
+        entries_of({put("PUMP", 4, "3"), put("RING", 5, "3"), put("BOLT", 3, "3"), put("VALVE", 6, "3")});
+    ASSERT_TRUE(reader_.start(known).ok());
+    const TableVersion version = take();
+    EXPECT_FALSE(version.whole);
+    EXPECT_EQ(rows_of(*version.content), "BOLT 3, NUT 1, PUMP 8, VALVE 3");
+    EXPECT_THAT(changes_of(version), ElementsAre("PUMP@7=8", "NUT@9=1", "RING@9="));
+    EXPECT_EQ(reader_.status().refused, 1u);
 }
 
 // ---- at a cut
@@ -399,6 +438,107 @@ TEST(LiveTable, AnEpochSeesOneVersionAndTheNextOneWhatItsCutBrought) {
         std::sort(expected.begin(), expected.end());
         EXPECT_EQ(lines, expected) << threads << " threads, " << lanes << " lanes";
     }
+}
+
+void forget_content(CutOptions& cut) {
+    for (TableVersion& version : cut.tables) version.content = nullptr;
+}
+
+/// One epoch with two events at whatever the table says.
+void feed_epoch(Core& core, std::uint64_t epoch, CutOptions cut) {
+    std::vector<Event> events;
+    for (std::uint64_t i = 0; i < 2; ++i)
+        events.push_back(
+            {.id = 2 * epoch + i, .key = 7, .time = static_cast<std::int64_t>(10'000 + 1000 * epoch), .amount = -1});
+    core.feed(0, synthetic::make_block(events, 2 * epoch + 1));
+    core.cut(std::move(cut));
+}
+
+/// Amounts by key of a posting.
+std::map<std::string, std::int64_t> amounts_of(std::span<const EpochResult> results) {
+    std::map<std::string, std::int64_t> amounts;
+    for (const EpochResult& result : results) {
+        for (const Posting& posting : result.postings) amounts[posting.key] = static_cast<std::int64_t>(posting.amount);
+    }
+    return amounts;
+}
+
+/// A start that has a state and the epochs after it, but not the table's origin.
+TEST(LiveTable, AStateAndTheEpochsAfterItGiveTheSameTables) {
+    const auto made = priced_plan(std::make_shared<Origin>());
+    std::vector<EpochResult> journal;
+    std::vector<EngineState> states;
+    {
+        Core core(made->plan, {}, [&](EpochResult&& result) { journal.push_back(std::move(result)); });
+        for (std::uint64_t epoch = 0; epoch < 12; ++epoch) {
+            CutOptions cut;
+            const TemporalTable& now = *made->plan.tables[0].handle->current;
+            if (epoch == 6) {
+                cut.tables.push_back({0, false, {removal("PUMP", 60)}, TableBuilder(now.spec()).build().value()});
+            } else if (epoch % 3 == 0) {
+                cut.tables.push_back(version_of(now, epoch + 1, static_cast<std::int64_t>(epoch) + 5));
+                cut.tables.back().whole = epoch == 0;
+            }
+            feed_epoch(core, epoch, std::move(cut));
+            core.drain();
+            states.push_back(core.save());
+        }
+    }
+    for (const EngineState& state : states) {
+        const auto later = priced_plan(std::make_shared<Origin>());
+        std::vector<EpochResult> again;
+        Core core(later->plan, {.lanes = 2}, [&](EpochResult&& result) { again.push_back(std::move(result)); });
+        ASSERT_TRUE(core.load(state).ok());
+        for (std::uint64_t epoch = state.epoch; epoch < journal.size(); ++epoch) {
+            CutOptions cut = journal[epoch].cut;
+            forget_content(cut);
+            ASSERT_TRUE(core.complete_tables(cut).ok());
+            feed_epoch(core, epoch, std::move(cut));
+        }
+        core.drain();
+        // The state of the test's panes is not saved, so what they post again is of the events that came again.
+        const std::map<std::string, std::int64_t> before = amounts_of(journal);
+        const std::map<std::string, std::int64_t> now = amounts_of(again);
+        EXPECT_GE(now.size() + state.epoch + 3, journal.size());
+        for (const auto& [key, amount] : now)
+            EXPECT_EQ(amount, before.at(key)) << key << " after the state of epoch " << state.epoch;
+        EXPECT_EQ(core.save().tables[0].entries->size(), 1u);
+        EXPECT_EQ(core.table_entries(0)->at("PUMP").value, "14");
+    }
+}
+
+TEST(LiveTable, AStateIsNotChangedByLaterVersions) {
+    const auto made = priced_plan(std::make_shared<Origin>());
+    Core core(made->plan, {}, [](EpochResult&&) {});
+    core.cut({.tables = {version_of(*made->plan.tables[0].handle->current, 1, 3)}});
+    core.drain();
+    const EngineState before = core.save();
+    core.cut({.tables = {version_of(*made->plan.tables[0].handle->current, 2, 8)}});
+    core.drain();
+    EXPECT_EQ(before.tables[0].entries->at("PUMP").value, "3");
+    EXPECT_EQ(core.save().tables[0].entries->at("PUMP").value, "8");
+}
+
+TEST(LiveTable, WhatIsNoEntryOfThePlanIsLeftOutOfAStateAndNotReadFromAJournal) {
+    const auto made = priced_plan(std::make_shared<Origin>());
+    EngineState state;
+    {
+        Core core(made->plan, {}, [](EpochResult&&) {});
+        core.cut({.tables = {version_of(*made->plan.tables[0].handle->current, 1, 3)}});
+        core.drain();
+        state = core.save();
+    }
+    auto entries = std::make_shared<TableEntries>(*state.tables[0].entries);
+    entries->emplace("VALVE", put("VALVE", 2, "?"));
+    state.tables[0].entries = entries;
+    Core core(made->plan, {}, [](EpochResult&&) {});
+    ASSERT_TRUE(core.load(state).ok());
+    EXPECT_EQ(rows_of(*made->plan.tables[0].handle->current), "PUMP 3");
+    EXPECT_EQ(core.table_entries(0)->size(), 1u) << "its origin may tell it again";
+    CutOptions cut{.tables = {{0, false, {put("VALVE", 3, "?")}, nullptr}}};
+    EXPECT_EQ(core.complete_tables(cut).error().code, "F625");
+    cut.tables = {{1, false, {}, nullptr}};
+    EXPECT_EQ(core.complete_tables(cut).error().code, "F625");
 }
 
 // ---- in the engine

@@ -117,6 +117,7 @@ class SinkWriterTest : public testing::Test {
     std::unique_ptr<SinkWriter> writer_;
 };
 
+constexpr int kAccepted = static_cast<int>(DeliveryState::accepted);
 constexpr int kRefused = static_cast<int>(DeliveryState::refused);
 constexpr int kParked = static_cast<int>(DeliveryState::parked);
 
@@ -180,6 +181,72 @@ TEST_F(SinkWriterTest, AfterAStartOnlyWhatWaitsIsSentAndWhatIsHeldStillHolds) {
     EXPECT_EQ(book_.past->run.incarnation, 9u);
     EXPECT_EQ(book_.past->confirmed.last_sequence, 40u);
     EXPECT_TRUE(book_.past->unconfirmed);
+}
+
+/// The epoch with orders about postings that are in `made`, "1:1" to send it again, "1:1!" to close it.
+std::shared_ptr<const EpochResult> with_orders(const std::shared_ptr<const EpochResult>& epoch,
+                                               const std::vector<std::shared_ptr<const EpochResult>>& made,
+                                               const std::vector<std::string>& orders) {
+    auto result = std::make_shared<EpochResult>(*epoch);
+    for (const std::string& text : orders) {
+        HoldOrder& order = result->cut.orders.emplace_back();
+        order.sink = "ledger";
+        order.key = text.substr(0, text.find('!'));
+        order.action = order.key == text ? HoldOrder::Action::resend : HoldOrder::Action::close;
+        for (const auto& one : made) {
+            for (const Posting& posting : one->postings)
+                if (posting.key == order.key) order.posting = std::make_shared<const Posting>(posting);
+        }
+    }
+    return result;
+}
+
+TEST_F(SinkWriterTest, AnOrderEndsAHoldAndThoseThatWaitBehindGoInTheirOrder) {
+    book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}};
+    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1", "1:2"}), epoch_of(2, {"2:1<1:1"}),
+                                                                  epoch_of(3, {"3:1<2:1"})};
+    auto all = made;
+    all.push_back(with_orders(epoch_of(4, {"4:1<3:1"}), made, {"3:1", "1:1", "2:1", "1:2"}));
+    deliver(all);
+    EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1", "1:2"), ElementsAre("1:1"), ElementsAre("2:1"),
+                                         ElementsAre("3:1"), ElementsAre("4:1")))
+        << "what is not held is not sent again";
+    EXPECT_THAT(
+        taken(),
+        ElementsAre(fmt::format("1:1 {} 1  CLOSED", kRefused), fmt::format("2:1 {} 0  EARLIER_REVISION", kParked),
+                    fmt::format("3:1 {} 0  EARLIER_REVISION", kParked), fmt::format("1:1 {} 2 doc 1:1 ", kAccepted),
+                    fmt::format("2:1 {} 1 doc 2:1 ", kAccepted), fmt::format("3:1 {} 1 doc 3:1 ", kAccepted),
+                    "ledger settled 4 at 6"));
+    const SinkStatus status = writer_->status();
+    EXPECT_EQ(status.accepted, 5u);
+    EXPECT_EQ(status.held, 0u);
+    EXPECT_EQ(status.blocked, 0u);
+    EXPECT_EQ(status.waiting, 0u);
+}
+
+TEST_F(SinkWriterTest, WhatIsRefusedAgainHoldsAgainAndWhatIsClosedHoldsNothing) {
+    book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}, {Sink::State::refused, {}, "STILL_CLOSED"}};
+    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1"}), epoch_of(2, {"2:1<1:1"})};
+    auto all = made;
+    all.push_back(with_orders(epoch_of(3, {}), made, {"1:1", "2:1"}));
+    all.push_back(with_orders(epoch_of(4, {"4:1<2:1"}), made, {"1:1!", "2:1"}));
+    deliver(all);
+    EXPECT_THAT(book_.calls,
+                ElementsAre(ElementsAre("1:1"), ElementsAre("1:1"), ElementsAre("2:1"), ElementsAre("4:1")));
+    EXPECT_EQ(writer_->status().held, 0u);
+    EXPECT_EQ(writer_->status().accepted, 2u);
+    EXPECT_EQ(writer_->status().waiting, 0u);
+}
+
+TEST_F(SinkWriterTest, AnOrderOfAnEarlierRunIsNotFollowedTwice) {
+    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1"})};
+    SinkPast past;
+    past.until = 3;
+    past.position.settled = 2;
+    past.waiting = {{"1:1", 1}};
+    writer_->resume(past, {"state", 2});
+    deliver({made[0], epoch_of(2, {}), with_orders(epoch_of(3, {}), made, {"1:1"})});
+    EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1")));
 }
 
 TEST_F(SinkWriterTest, WhereNothingWaitsNothingIsSentAndNothingIsWorthAFrame) {

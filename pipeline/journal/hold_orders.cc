@@ -1,0 +1,102 @@
+#include "pipeline/journal/hold_orders.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <unordered_map>
+#include <utility>
+
+#include "pipeline/base/check.h"
+#include "pipeline/base/clock.h"
+#include "pipeline/journal/durable_text.h"
+#include "pipeline/journal/frame.h"
+#include "pipeline/journal/state_directory.h"
+#include "pipeline/observe/log.h"
+
+namespace takt {
+namespace {
+
+constexpr std::string_view kEnding = ".order";
+
+std::string folder_in(const std::string& state_directory) {
+    return state_directory + "/orders";
+}
+
+Result<std::vector<HoldOrder>> read_hold_orders(Disk& disk, const std::string& path, const std::string& name) {
+    std::string bytes;
+    if (const auto error = read_file(disk, path, kMaxFrameBytes + kSectorBytes, bytes))
+        return disk_error("cannot read", path, error);
+    Result<StoredFrame> stored = decode_frame(bytes);
+    if (!stored) return Error{stored.error().code, fmt::format("{}: {}", path, stored.error().message)};
+    std::unordered_map<std::string, std::shared_ptr<const Posting>> postings;
+    for (Posting& posting : stored->frame.result.postings) {
+        std::string key = posting.key;
+        postings.emplace(std::move(key), std::make_shared<const Posting>(std::move(posting)));
+    }
+    std::vector<HoldOrder> orders = std::move(stored->frame.result.cut.orders);
+    for (HoldOrder& order : orders) {
+        const auto posting = postings.find(order.key);
+        if (posting == postings.end())
+            return Error{"F708", fmt::format("{} orders something about {}, which is not in it", path, order.key)};
+        order.posting = posting->second;
+        order.file = name;
+    }
+    return orders;
+}
+
+}  // namespace
+
+Status write_hold_orders(Disk& disk, const std::string& state_directory, const std::vector<HoldOrder>& orders) {
+    Frame frame;
+    frame.result.cut.orders = orders;
+    for (const HoldOrder& order : orders) {
+        CHECK(order.posting != nullptr && order.posting->key == order.key);
+        const auto same = [&](const Posting& posting) { return posting.key == order.key; };
+        if (std::none_of(frame.result.postings.begin(), frame.result.postings.end(), same))
+            frame.result.postings.push_back(*order.posting);
+    }
+    const Result<std::string> bytes = encode_frame(FrameContext{}, frame, {});
+    if (!bytes) return bytes.error();
+    const std::string folder = folder_in(state_directory);
+    if (const auto error = disk.make_directory(folder)) return disk_error("cannot make", folder, error);
+    if (const auto error = disk.sync_directory(state_directory)) return sync_error(state_directory, error);
+    // In the order in which they were given; nobody else is called so.
+    const std::string name =
+        fmt::format("{:020}-{}{}", system_clock().wall(), hash128(*bytes + this_process().name).low, kEnding);
+    return write_durable_file(disk, fmt::format("{}/{}", folder, name), *bytes);
+}
+
+HoldOrders::HoldOrders(Disk& disk, const std::string& state_directory)
+    : disk_(disk), folder_(folder_in(state_directory)) {}
+
+std::vector<HoldOrder> HoldOrders::take() {
+    std::vector<std::string> names;
+    std::vector<HoldOrder> orders;
+    if (disk_.list(folder_, names)) return orders;  // nobody has ordered anything yet
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) {
+        if (!name.ends_with(kEnding) || !taken_.insert(name).second) continue;
+        Result<std::vector<HoldOrder>> some = read_hold_orders(disk_, fmt::format("{}/{}", folder_, name), name);
+        if (!some) {
+            log(LogLevel::error, "an order about postings cannot be read and is left alone",
+                {{"error", some.error().text()}});
+            continue;
+        }
+        std::move(some->begin(), some->end(), std::back_inserter(orders));
+    }
+    return orders;
+}
+
+void HoldOrders::forget(const std::vector<HoldOrder>& orders) {
+    std::set<std::string> files;
+    for (const HoldOrder& order : orders) files.insert(order.file);
+    for (const std::string& file : files) {
+        if (file.empty()) continue;
+        const auto error = disk_.unlink(fmt::format("{}/{}", folder_, file));
+        if (!error || error == std::errc::no_such_file_or_directory) continue;
+        log(LogLevel::warning, "an order that was followed stays", {{"file", file}, {"reason", error.message()}});
+    }
+}
+
+}  // namespace takt

@@ -1,0 +1,178 @@
+"""Postings that a sink refuses, on a real daemon and a real stream: they are held with what waits behind them, shown, sent again, closed.
+
+    outbox_test.py TAKT
+"""
+import base64
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/cli"))
+
+from nats_peer import Client, Server  # noqa: E402
+from takt_case import PATIENCE_S, TaktCase, main  # noqa: E402
+
+PIPELINE = """
+pipeline: held
+sources:
+  floor:
+    file: {{ path: events.jsonl, follow: true }}
+    schema: {root}/schemas/event.bfbs
+    id: event_id
+    time: {{ event: event_time, out_of_order: 0s }}
+postings:
+  made: {{ by: [material], window: {{ tumbling: 1h }}, lateness: 48h, quantity: sum(quantity), unit: '"pcs"' }}
+sinks:
+  ledger: {{ jetstream: {{ server: "nats://127.0.0.1:{port}", stream: LEDGER, subject: ledger.postings }} }}
+engine: {{ epoch: 10ms }}
+"""
+LEDGER = {"subjects": ["ledger.>"], "max_msg_size": 1500}
+LONG, SHORT = "L" * 1200, "S"
+
+
+class Outbox(TaktCase):
+    def setUp(self):
+        super().setUp()
+        self.server = Server(self.path / "server")
+        self.addCleanup(self.server.kill)
+        self.client = Client(self.server.port)
+        self.addCleanup(self.client.close)
+        self.client.add_stream("LEDGER", **LEDGER)
+        (self.path / "held.yaml").write_text(PIPELINE.format(root=ROOT, port=self.server.port), encoding="utf-8")
+        (self.path / "events.jsonl").touch()
+        self.events = 0
+        self.start()
+
+    def start(self):
+        log = open(self.path / "takt.log", "ab")
+        self.addCleanup(log.close)
+        self.daemon = daemon = subprocess.Popen([self.program, "run", "held.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "50ms"],
+                                                cwd=self.path, stdout=log, stderr=log)
+        self.addCleanup(lambda: daemon.poll() is None and (daemon.kill(), daemon.wait()))
+
+    def say(self, time_of_day, material, quantity):
+        self.events += 1
+        with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+            print(json.dumps({"event_id": f"e{self.events}", "kind": "produced", "event_time": f"2026-05-12T{time_of_day}Z", "material": material,
+                              "quantity": quantity}), file=file)
+
+    def await_that(self, condition):
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            log = (self.path / "takt.log").read_text()
+            self.assertIsNone(self.daemon.poll(), log)
+            self.assertLess(time.monotonic(), deadline, log + self.takt("outbox", "list", "state").stdout)
+            time.sleep(0.01)
+
+    def open_postings(self, *arguments):
+        done = self.takt("outbox", "list", "state", "--format", "json", *arguments)
+        return json.loads(done.stdout) if done.returncode == 0 else []  # the daemon may not have made the folder yet
+
+    def held(self):
+        return [(row["state"], row["revision"], row["value"], row["reason"]) for row in self.open_postings("--only", "held")]
+
+    def order(self, verb, *arguments):
+        done = self.takt("outbox", verb, "state", *arguments)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def taken(self, material):
+        """(revision, quantity) as the stream has them."""
+        messages = self.client.request("$JS.API.STREAM.INFO.LEDGER", b"")["state"]["messages"]
+        postings = []
+        for sequence in range(1, messages + 1):
+            message = self.client.request("$JS.API.STREAM.MSG.GET.LEDGER", {"seq": sequence})["message"]
+            posting = json.loads(base64.b64decode(message["data"]))
+            if any(field == material for field in posting["key_fields"].values()):
+                postings.append((posting["revision"], posting["quantity"]))
+        return postings
+
+    def refuse_three(self):
+        """Three revisions of a pane of the long material, the first of which the stream does not take."""
+        self.say("06:10:00", LONG, 1)
+        self.say("06:20:00", SHORT, 2)
+        self.say("08:00:00", SHORT, 3)  # closes the hour before
+        self.await_that(lambda: len(self.held()) == 1)
+        for quantity in (10, 100):
+            count = len(self.held())
+            self.say("06:30:00", LONG, quantity)
+            self.await_that(lambda: len(self.held()) > count)
+        self.assertEqual(self.held(), [("refused", "1", "1.000000", "TOO_LARGE"), ("parked", "2", "10.000000", "EARLIER_REVISION"),
+                                       ("parked", "3", "100.000000", "EARLIER_REVISION")])
+        self.assertEqual(self.taken(SHORT), [(1, "2.000000")])
+        self.assertEqual(self.taken(LONG), [])
+
+    def end(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.wait(timeout=PATIENCE_S), 0, (self.path / "takt.log").read_text())
+        audit = self.takt("audit", "state")
+        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
+        return audit.stdout
+
+    def take_long_ones(self):
+        self.client.request("$JS.API.STREAM.UPDATE.LEDGER", {"name": "LEDGER", **LEDGER, "max_msg_size": 100_000})
+
+    def test_what_is_held_is_sent_again_when_it_is_ordered(self):
+        self.refuse_three()
+        key = self.open_postings("--only", "held")[0]["key"]
+        # Still too large: it is refused once more.
+        self.assertIn("1 ordered to be sent again, and 2 that wait behind to be sent", self.order("resend", "--key", key, "--why", "a try"))
+        self.await_that(lambda: not list((self.path / "state/orders").glob("*.order")) and self.tries() == 2 and len(self.held()) == 3)
+        self.take_long_ones()
+        self.order("resend", "--all", "--why", "the stream takes long ones now", "--by", "anna")
+        self.await_that(lambda: not self.open_postings())
+        self.assertEqual(self.taken(LONG), [(1, "1.000000"), (2, "10.000000"), (3, "100.000000")])
+        # What comes later goes as it should.
+        self.say("06:40:00", LONG, 1000)
+        self.await_that(lambda: len(self.taken(LONG)) == 4)
+        self.end()
+
+    def tries(self):
+        return sum(int(row["tries"]) for row in self.open_postings() if row["state"] == "refused")
+
+    def test_an_order_waits_for_a_daemon_and_outlives_its_crash(self):
+        self.refuse_three()
+        self.daemon.kill()
+        self.daemon.wait()
+        self.take_long_ones()
+        self.order("resend", "--reason", "TOO_LARGE", "--why", "the stream takes long ones now")
+        for _ in range(4):
+            self.start()
+            try:
+                self.daemon.wait(timeout=0.15)  # at some moment of recovery and delivery
+            except subprocess.TimeoutExpired:
+                pass
+            self.daemon.kill()
+            self.daemon.wait()
+        self.start()
+        self.await_that(lambda: not self.open_postings())
+        self.assertEqual(self.taken(LONG), [(1, "1.000000"), (2, "10.000000"), (3, "100.000000")])
+        # The next revision shows that this daemon is at work.
+        self.say("06:40:00", LONG, 1000)
+        self.await_that(lambda: len(self.taken(LONG)) == 4)
+        self.end()
+
+    def test_what_is_closed_goes_no_further_and_those_behind_it_do(self):
+        self.refuse_three()
+        self.take_long_ones()
+        first, second, _ = (row["key"] for row in self.open_postings("--only", "held"))
+        refused = self.takt("outbox", "close", "state", "--key", second, "--why", "no")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn(f"C664: posting {second} waits for the earlier revision {first}", refused.stderr)
+        self.order("close", "--key", first, "--reference", "4711", "--why", "booked by hand")
+        self.await_that(lambda: not self.open_postings())
+        self.assertEqual(self.taken(LONG), [(2, "10.000000"), (3, "100.000000")])
+        self.assertRegex(self.end(), r"closed")
+        self.assertEqual(self.order("resend", "--all", "--why", "again"), "nothing is held\n")
+        missing = self.takt("outbox", "resend", "state", "--key", first, "--why", "again")
+        self.assertIn("C664", missing.stderr)
+        self.assertIn("C666", self.takt("outbox", "resend", "state", "--why", "which?").stderr)
+        self.assertIn("C665", self.takt("outbox", "list", "state", "--sink", "nobody").stderr)
+
+
+if __name__ == "__main__":
+    main()
