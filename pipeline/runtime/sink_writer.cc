@@ -265,6 +265,8 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
     status_.waiting -= accepted + held.size();
     if (!refusal.empty()) status_.last_refusal = std::move(refusal);
     const bool any = accepted + held.size() > 0;
+    // What an earlier attempt did not know of them is not to be told after it.
+    for (const SinkConfirmation& said : held) part_said_.erase(said.key);
     std::move(held.begin(), held.end(), std::back_inserter(said_));
     for (SinkConfirmation& said : part) part_said_[said.key] = std::move(said);
     return any;
