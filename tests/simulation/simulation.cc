@@ -44,8 +44,11 @@ class Simulation {
         for (bool& own : world_.own_clock) own = chance_.one_in(3);
         for (std::uint32_t i = 0; i < plan_.sources.size(); ++i)
             plan_.sources[i].make = [this, i]() -> Result<std::unique_ptr<Source>> { return world_.make_source(i); };
-        for (std::size_t i = 0; i < plan_.sinks.size(); ++i)
+        for (std::size_t i = 0; i < plan_.sinks.size(); ++i) {
+            world_.ledgers[i].sink = plan_.sinks[i].name;
+            world_.ledgers[i].objections = draw_objections();
             plan_.sinks[i].make = [this, i]() -> Result<std::unique_ptr<Sink>> { return world_.make_sink(i); };
+        }
     }
 
     /// What is wrong; nothing where all is well.
@@ -60,7 +63,9 @@ class Simulation {
     void live() {
         bool finished = false;
         for (std::uint64_t lives = chance_.below(7); lives > 0 && !finished && good(); --lives) {
-            finished = live_once(draw_faults(), draw_stop());
+            const Faults faults = draw_faults();
+            const Timestamp latest = faults.sink_stays_unknown > 0 ? scheduler_.now() + 10 * kMinute : kEndOfTime;
+            finished = live_once(faults, std::min(draw_stop(), latest));
             if (chance_.one_in(3)) damage_snapshot();
             scheduler_.sleep(chance_.between(0, chance_.one_in(4) ? 20 * kMinute : 20 * kSecond));
         }
@@ -82,6 +87,8 @@ class Simulation {
     bool good() const { return world_.broken().empty(); }
     void check() {
         if (!good()) return;
+        if (std::string wrong = check_books(world_, kState, damaged_journal_); !wrong.empty())
+            return world_.violation(wrong);
         if (std::string wrong = check_sums(world_); !wrong.empty()) return world_.violation(wrong);
         if (std::string wrong = check_rules(world_); !wrong.empty()) return world_.violation(wrong);
     }
@@ -95,8 +102,10 @@ class Simulation {
         faults.write_has_no_room = chance_.one_in(4) ? 20 : 0;
         faults.write_fails = chance_.one_in(8) ? 100 : 0;
         faults.name_fails = chance_.one_in(8) ? 100 : 0;
+        faults.read_fails = chance_.one_in(8) ? chance_.of({20, 100, 400}) : 0;
         faults.sink_fails = chance_of(3);
         faults.sink_unknown = chance_of(4);
+        faults.sink_stays_unknown = chance_.one_in(8) ? 10 : 0;
         faults.sink_does_not_open = chance_of(2);
         faults.source_disconnects = chance_of(30);
         faults.source_does_not_open = chance_of(2);
@@ -104,6 +113,15 @@ class Simulation {
         faults.small_disk = chance_.one_in(8);
         if (faults.death == Death::none) faults.dies_at = 0;
         return faults;
+    }
+
+    Objections draw_objections() {
+        Objections objections;
+        objections.seed = chance_();
+        objections.refuses = chance_.one_in(4) ? chance_.of({4, 30, 100}) : 0;
+        objections.parks = chance_.one_in(6) ? chance_.of({10, 50}) : 0;
+        objections.hesitates = chance_.one_in(4) ? chance_.of({3, 30}) : 0;
+        return objections;
     }
 
     Timestamp draw_stop() {
@@ -151,6 +169,8 @@ class Simulation {
         if (code == "E611" || code == "E612") return stopped;
         if (code == "E701") return world_.disk_failed() || world_.faults().small_disk;
         if (code == "E700" || code == "F709") return world_.disk_failed();
+        // No snapshot could be read, and the journal has lost what they hold.
+        if (code == "F721") return world_.read_failed();
         return damaged_journal_ && (code == "F704" || code == "F706" || code == "F707" || code == "F708");
     }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "pipeline/base/hash.h"
+
 namespace takt::simulation {
 namespace {
 
@@ -20,6 +22,10 @@ class FaultyFile final : public File {
     FaultyFile(World& world, std::unique_ptr<File> file) : world_(world), file_(std::move(file)) {}
 
     std::error_code read_at(std::uint64_t offset, std::span<char> bytes, std::size_t& count) override {
+        if (world_.fault(world_.faults().read_fails)) {
+            world_.read_has_failed();
+            return error_of(std::errc::io_error);
+        }
         return file_->read_at(offset, bytes, count);
     }
     std::error_code write_at(std::uint64_t offset, std::string_view bytes) override {
@@ -132,10 +138,11 @@ class SimulatedSource final : public Source {
     Timestamp connected_at_ = 0;
 };
 
-/// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some.
+/// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some; some
+/// it refuses or leaves to a person, for good.
 class SimulatedSink final : public Sink {
   public:
-    SimulatedSink(World& world, std::size_t index) : world_(world), index_(index), ledger_(world.ledgers[index]) {}
+    SimulatedSink(World& world, std::size_t index) : world_(world), ledger_(world.ledgers[index]) {}
 
     Status open() override {
         if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().sink_does_not_open))
@@ -154,9 +161,11 @@ class SimulatedSink final : public Sink {
         std::size_t effects = fails ? world_.chance.below(postings.size() + 1) : postings.size();
         std::vector<Delivery> answers(postings.size());
         for (std::size_t i = 0; i < effects; ++i) {
-            const bool unknown = world_.fault(world_.faults().sink_unknown);
-            if (!unknown || world_.chance.one_in(2)) take(postings[i]);
-            if (!unknown) answers[i] = {State::accepted, "document", ""};
+            check(postings[i]);
+            const bool unknown = does_not_know(postings[i]) || world_.fault(world_.faults().sink_unknown);
+            if (unknown && world_.chance.one_in(2)) continue;
+            const Delivery answer = judge(postings[i]);
+            if (!unknown) answers[i] = answer;
         }
         if (fails || !world_.step(5 * kMillisecond)) return lost;
         return answers;
@@ -185,24 +194,57 @@ class SimulatedSink final : public Sink {
     std::string describe() const override { return "a ledger of the simulator"; }
 
   private:
-    void take(const Posting& posting) {
+    void check(const Posting& posting) {
         check_durable(posting.epoch, "a posting");
+        if (ledger_.held.contains(posting.key))
+            world_.violation(fmt::format("key {} comes again, and the journal says that {} refused or parked it",
+                                         posting.key, ledger_.sink));
+        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
+            world_.violation(fmt::format("revision {} is sent to {}, which has not taken the one before",
+                                         posting.revision, ledger_.sink));
+    }
+
+    bool objects(const Posting& posting, const char* how, std::uint64_t n) const {
+        return n > 0 && hash64(posting.key, ledger_.objections.seed ^ hash64(how)) % n == 0;
+    }
+
+    bool does_not_know(const Posting& posting) {
+        if (objects(posting, "this life", world_.faults().sink_stays_unknown)) return true;
+        if (!objects(posting, "hesitates", ledger_.objections.hesitates)) return false;
+        return ledger_.hesitations[posting.key]++ < hash64(posting.key) % 6;
+    }
+
+    Delivery judge(const Posting& posting) {
+        if (objects(posting, "refuses", ledger_.objections.refuses)) return deny(posting, State::refused);
+        if (objects(posting, "parks", ledger_.objections.parks)) return deny(posting, State::parked);
+        take(posting);
+        return {State::accepted, "document", ""};
+    }
+
+    Delivery deny(const Posting& posting, State state) {
+        const auto [known, fresh] = ledger_.denied.emplace(posting.key, std::pair(posting, state));
+        check_same(known->second.first, posting);
+        if (fresh) ++world_.tally.faults;
+        return {state, "", "NOT_OPEN"};
+    }
+
+    void take(const Posting& posting) {
         const auto [known, fresh] = ledger_.by_key.emplace(posting.key, ledger_.postings.size());
         if (!fresh) {
             ++ledger_.repeats;
-            const Posting& before = ledger_.postings[known->second];
-            if (before.payload_hash != posting.payload_hash || before.epoch != posting.epoch ||
-                before.lineage.ids != posting.lineage.ids)
-                world_.violation(fmt::format("key {} of epoch {} comes again in epoch {} with another content",
-                                             posting.key, before.epoch, posting.epoch));
-            return;
+            return check_same(ledger_.postings[known->second], posting);
         }
         if (!ledger_.postings.empty() && posting.epoch < ledger_.postings.back().epoch)
             world_.violation(fmt::format("a posting of epoch {} takes effect after one of epoch {}", posting.epoch,
                                          ledger_.postings.back().epoch));
-        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
-            world_.violation(fmt::format("revision {} takes effect before the one before", posting.revision));
         ledger_.postings.push_back(posting);
+    }
+
+    void check_same(const Posting& before, const Posting& posting) {
+        if (before.payload_hash != posting.payload_hash || before.epoch != posting.epoch ||
+            before.lineage.ids != posting.lineage.ids)
+            world_.violation(fmt::format("key {} of epoch {} comes again in epoch {} with another content", posting.key,
+                                         before.epoch, posting.epoch));
     }
 
     void keep(const DeadLetter& letter) {
@@ -221,7 +263,6 @@ class SimulatedSink final : public Sink {
     }
 
     World& world_;
-    const std::size_t index_;
     Ledger& ledger_;
 };
 
@@ -279,7 +320,7 @@ void World::begin_life(const Faults& of_this_life) {
     faults_ = of_this_life;
     alive_ = true;
     died_by_ = Death::none;
-    disk_failed_ = false;
+    disk_failed_ = read_failed_ = false;
     steps_ = 0;
     ++tally.lives;
     disk.set_capacity(faults_.small_disk ? chance.below(300'000) : UINT64_MAX);
@@ -329,9 +370,15 @@ bool FaultyDisk::name_fails() {
     return true;
 }
 
+bool FaultyDisk::read_fails() {
+    if (!world_.fault(world_.faults().read_fails)) return false;
+    world_.read_has_failed();
+    return true;
+}
+
 std::error_code FaultyDisk::open(const std::string& path, Open how, std::unique_ptr<File>& file) {
     if (how != Open::existing && !world_.step()) return dead();
-    if (how != Open::existing && name_fails()) return error_of(std::errc::io_error);
+    if (how == Open::existing ? read_fails() : name_fails()) return error_of(std::errc::io_error);
     std::unique_ptr<File> opened;
     if (const std::error_code error = world_.disk.open(path, how, opened)) return error;
     file = std::make_unique<FaultyFile>(world_, std::move(opened));
@@ -359,7 +406,7 @@ std::error_code FaultyDisk::sync_directory(const std::string& path) {
 }
 
 std::error_code FaultyDisk::list(const std::string& path, std::vector<std::string>& names) {
-    return world_.disk.list(path, names);
+    return read_fails() ? error_of(std::errc::io_error) : world_.disk.list(path, names);
 }
 
 std::error_code FaultyDisk::free_bytes(const std::string& path, std::uint64_t& free) {
@@ -385,7 +432,35 @@ Result<EpochLog::Past> WatchedLog::recover() {
         world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
     world_.durable = last;
     world_.history.erase(world_.history.upper_bound(last), world_.history.end());
+    check_held(past->sinks);
     return past;
+}
+
+/// What a sink will never take, and a durable frame says so, is remembered.
+void WatchedLog::check_held(const std::vector<SinkPast>& sinks) {
+    for (Ledger& ledger : world_.ledgers) {
+        std::map<std::string, DeliveryState> held;
+        for (const SinkPast& sink : sinks) {
+            if (sink.position.sink != ledger.sink) continue;
+            for (const SinkConfirmation& said : sink.held) held[said.key] = said.state;
+        }
+        for (const auto& [key, state] : ledger.held) {
+            const auto found = held.find(key);
+            if (found == held.end() || found->second != state)
+                world_.violation(
+                    fmt::format("{} refused or parked key {}, and a restart does not know it", ledger.sink, key));
+        }
+        ledger.held = std::move(held);
+    }
+}
+
+void WatchedLog::note(const SinkAnswers& answers) {
+    for (const SinkConfirmation& said : answers.confirmations) {
+        if (said.state != DeliveryState::refused && said.state != DeliveryState::parked) continue;
+        for (Ledger& ledger : world_.ledgers) {
+            if (ledger.sink == said.sink) ledger.held[said.key] = said.state;
+        }
+    }
 }
 
 /// Only a source that has said so for long enough, and whose every message is in an epoch, may be idle.
@@ -407,7 +482,9 @@ Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) 
     if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
     world_.history[epoch.epoch] = cut_of(epoch);
     const Status appended = log_.append(epoch, answers);
-    if (appended.ok()) world_.durable = epoch.epoch;
+    if (!appended.ok()) return appended;
+    world_.durable = epoch.epoch;
+    note(answers);
     return appended;
 }
 
