@@ -68,6 +68,8 @@ class Simulation {
             finished = live_once(faults, std::min(draw_stop(), latest));
             if (chance_.one_in(3)) damage_snapshot();
             scheduler_.sleep(chance_.between(0, chance_.one_in(4) ? 20 * kMinute : 20 * kSecond));
+            if (chance_.one_in(6)) lose_unread();
+            if (good() && !finished && chance_.one_in(5)) live_with_loss();
         }
         // The world is healed: now all must come to its end, and another start must change nothing.
         for (int lives = 0; lives < 2 && !finished && good(); ++lives) finished = live_once({}, kEndOfTime);
@@ -146,6 +148,65 @@ class Simulation {
         return options;
     }
 
+    std::size_t published(const Stream& stream) const {
+        return static_cast<std::size_t>(std::count_if(stream.begin(), stream.end(), [this](const Stored& stored) {
+            return stored.published <= scheduler_.now();
+        }));
+    }
+    /// Messages up to this cut.
+    static std::size_t place_after(const Stream& stream, std::uint64_t cut) {
+        return static_cast<std::size_t>(std::count_if(stream.begin(), stream.end(),
+                                                      [cut](const Stored& stored) { return stored.sequence <= cut; }));
+    }
+
+    /// A server loses the last messages that it acknowledged, and nobody knows: no epoch that may be durable has them.
+    /// What comes later has their sequences.
+    void lose_unread() {
+        const std::uint32_t source = static_cast<std::uint32_t>(chance_.below(kSources));
+        Stream& stream = world_.streams[source];
+        const std::uint64_t cut = world_.history.empty() ? 0 : world_.history.rbegin()->second.last_sequence[source];
+        const std::size_t known = place_after(stream, cut);
+        const std::size_t end = published(stream);
+        if (known >= end) return;
+        const std::size_t begin = end - 1 - chance_.below(end - known);
+        const std::uint64_t gone = stream[end - 1].sequence - (begin == 0 ? 0 : stream[begin - 1].sequence);
+        for (std::size_t i = end; i < stream.size(); ++i) stream[i].sequence -= gone;
+        stream.erase(stream.begin() + static_cast<std::ptrdiff_t>(begin),
+                     stream.begin() + static_cast<std::ptrdiff_t>(end));
+        ++world_.tally.faults;
+    }
+
+    /// A server has lost something that durable epochs have. The daemon must see it and halt, and go on when the
+    /// operator has restored the stream.
+    void live_with_loss() {
+        const std::uint32_t source = static_cast<std::uint32_t>(chance_.below(kSources));
+        const Stream& whole = world_.streams[source];
+        const auto durable = world_.history.find(world_.durable);
+        if (durable == world_.history.end()) return;
+        const std::size_t known = place_after(whole, durable->second.last_sequence[source]);
+        if (known == 0) return;
+        Lost lost;
+        lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new});
+        const std::size_t gone = 1 + chance_.below(chance_.one_in(2) ? std::min<std::size_t>(known, 5) : known);
+        const auto first_gone = whole.begin() + static_cast<std::ptrdiff_t>(known - gone);
+        if (lost.kind == Lost::made_new) lost.stream = whole;
+        if (lost.kind == Lost::head) {
+            const std::size_t trimmed = 1 + chance_.below(published(whole));
+            lost.stream.assign(whole.begin() + static_cast<std::ptrdiff_t>(trimmed), whole.end());
+            if (lost.stream.empty()) return;
+        }
+        if (lost.kind == Lost::tail || lost.kind == Lost::replaced) lost.stream.assign(whole.begin(), first_gone);
+        if (lost.kind == Lost::replaced)
+            continue_stream(lost.stream, 1 + chance_.below(2 * gone + 5), chance_, scheduler_.now());
+        world_.lost[source] = std::move(lost);
+        ++world_.tally.faults;
+        const bool calm = chance_.one_in(2);
+        const Faults faults = calm ? Faults() : draw_faults();
+        const bool finished = live_once(faults, scheduler_.now() + (calm ? kHour : chance_.between(0, 10 * kMinute)));
+        if (finished) world_.violation(fmt::format("the daemon ends well, and source {} has lost messages", source));
+        world_.lost[source].reset();
+    }
+
     /// From one start of the daemon to its end; whether it came to the end of its input.
     bool live_once(const Faults& faults, Timestamp stop_at) {
         world_.begin_life(faults);
@@ -158,6 +219,10 @@ class Simulation {
                        format_timestamp(scheduler_.now()));
         }
         const bool finished = world_.alive() && ended.ok() && !stopped;
+        if (verbose_ && (world_.lost[0] || world_.lost[1]))
+            fmt::print("a server has lost messages; its source refused to open with '{}'\n", world_.halt);
+        if (world_.alive() && ended.ok() && !stopped && !world_.halt.empty())
+            world_.violation(fmt::format("the daemon ends well, and a source said {}", world_.halt));
         if (!ended.ok() && world_.alive() && !may_end_with(ended.error().code, stopped))
             world_.violation(fmt::format("the daemon ends with {}", ended.error().text()));
         world_.end_life();
@@ -167,6 +232,9 @@ class Simulation {
     /// The errors that what has happened in this life explains.
     bool may_end_with(const std::string& code, bool stopped) const {
         if (code == "E611" || code == "E612") return stopped;
+        if (code == world_.halt) return true;
+        // What the place of the newest snapshot does not show, what was made of it may.
+        if (code == "F621") return world_.lost[0] || world_.lost[1];
         if (code == "E701") return world_.disk_failed() || world_.faults().small_disk;
         if (code == "E700" || code == "F709") return world_.disk_failed();
         // No snapshot could be read, and the journal has lost what they hold.

@@ -56,4 +56,7 @@ std::unique_ptr<Plan> make_plan();
 /// bursts, pauses.
 std::vector<Stream> make_streams(Chance& chance, Timestamp start);
 
+/// Puts so many messages that nobody has said before behind the stream's last one.
+void continue_stream(Stream& stream, std::uint64_t count, Chance& chance, Timestamp now);
+
 }  // namespace takt::simulation

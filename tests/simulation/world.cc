@@ -61,19 +61,23 @@ class FaultyFile final : public File {
     std::unique_ptr<File> file_;
 };
 
-/// A server's stream. It verifies where it is opened, as a connector with anchors does.
+/// A server's stream. It verifies where it is opened as sources/jetstream.cc does, with its codes.
 class SimulatedSource final : public Source {
   public:
-    SimulatedSource(World& world, std::uint32_t index) : world_(world), index_(index), stream_(world.streams[index]) {}
+    SimulatedSource(World& world, std::uint32_t index)
+        : world_(world), index_(index), stream_(world.served(index)), lost_(world.lost[index]) {}
 
     Status open(const SourcePosition& position) override {
         if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().source_does_not_open))
             return Error{"E000", "the server does not answer"};
         at_ = place_after(position.next_sequence - 1);
-        const std::string anchor = at_ == 0 ? "" : anchor_of(stream_[at_ - 1]);
-        if (position.next_sequence > 1 && position.anchor != anchor)
-            world_.violation(
-                fmt::format("source {} is opened at {} without its anchor", index_, position.next_sequence));
+        if (const char* code = verify(position)) {
+            if (!lost_)
+                world_.violation(
+                    fmt::format("source {} is opened at {} without its anchor", index_, position.next_sequence));
+            world_.halt = code;
+            return Error{code, "the stream is not the one that was read"};
+        }
         // What is told before the place of the anchor must be passed over.
         if (at_ > 0 && world_.chance.one_in(3)) at_ -= std::min<std::size_t>(at_, world_.chance.below(20));
         return {};
@@ -85,6 +89,7 @@ class SimulatedSource final : public Source {
             world_.scheduler.sleep(limits.wait);
             return say(State::quiet);
         }
+        if (at_ == stream_.size() && lost_) world_.scheduler.sleep(limits.wait);
         if (at_ < stream_.size() && stream_[at_].published > world_.scheduler.now()) {
             world_.scheduler.sleep(std::min(limits.wait, stream_[at_].published - world_.scheduler.now()));
             if (!world_.alive()) return say(State::quiet);
@@ -93,7 +98,7 @@ class SimulatedSource final : public Source {
         while (block.messages.size() < most && at_ < stream_.size() &&
                stream_[at_].published <= world_.scheduler.now()) {
             const Stored& stored = stream_[at_++];
-            const std::uint64_t before = at_ < 2 ? 0 : stream_[at_ - 2].sequence;
+            const std::uint64_t before = at_ < 2 ? before_first() : stream_[at_ - 2].sequence;
             if (stored.sequence > before + 1)
                 block.holes.push_back({before + 1, stored.sequence - 1, HoleKind::deleted});
             block.own_clock = world_.own_clock[index_];
@@ -101,7 +106,7 @@ class SimulatedSource final : public Source {
                                       block.own_clock ? world_.scheduler.now() : stored.published});
             block.size_bytes += stored.bytes.size();
         }
-        if (at_ == stream_.size()) return say(State::end);
+        if (at_ == stream_.size() && !lost_) return say(State::end);
         return say(block.messages.empty() ? State::idle : State::more);
     }
 
@@ -113,7 +118,27 @@ class SimulatedSource final : public Source {
     std::string describe() const override { return "a stream of the simulator"; }
 
   private:
-    static std::string anchor_of(const Stored& stored) { return fmt::format("{} {}", stored.sequence, stored.bytes); }
+    bool made_new() const { return lost_ && lost_->kind == Lost::made_new; }
+    std::string made() const { return made_new() ? "another" : "first"; }
+    std::string anchor_of(const Stored& stored) const {
+        return fmt::format("{} {} {}", made(), stored.sequence, stored.bytes);
+    }
+    std::uint64_t before_first() const { return lost_ && lost_->kind == Lost::head ? stream_.front().sequence - 1 : 0; }
+
+    /// Null: all that can be seen is right.
+    const char* verify(const SourcePosition& position) const {
+        const std::uint64_t cut = position.next_sequence - 1;
+        if (!position.anchor.starts_with(made()) && (cut > 0 || made_new())) return "F530";
+        std::uint64_t last = before_first();
+        for (const Stored& stored : stream_) {
+            if (stored.published <= world_.scheduler.now()) last = stored.sequence;
+        }
+        if (last < cut) return "F531";
+        const bool kept = at_ > 0 && stream_[at_ - 1].sequence == cut;
+        if (kept && position.anchor != anchor_of(stream_[at_ - 1])) return "F532";
+        if (!kept && cut > before_first()) return "F532";
+        return before_first() > cut ? "F533" : nullptr;
+    }
 
     std::size_t place_after(std::uint64_t sequence) const {
         const auto after = std::upper_bound(stream_.begin(), stream_.end(), sequence,
@@ -134,6 +159,7 @@ class SimulatedSource final : public Source {
     World& world_;
     const std::uint32_t index_;
     const Stream& stream_;
+    const std::optional<Lost>& lost_;
     std::size_t at_ = 0;
     Timestamp connected_at_ = 0;
 };
@@ -322,6 +348,7 @@ void World::begin_life(const Faults& of_this_life) {
     died_by_ = Death::none;
     disk_failed_ = read_failed_ = false;
     steps_ = 0;
+    halt.clear();
     ++tally.lives;
     disk.set_capacity(faults_.small_disk ? chance.below(300'000) : UINT64_MAX);
     for (auto& told : told_) told.clear();
@@ -474,10 +501,24 @@ void WatchedLog::check_idle(const EpochResult& epoch) {
     }
 }
 
+/// Of a stream that lacks something that was read, or has something else there, nothing more is taken.
+void WatchedLog::check_lost(const EpochResult& epoch) {
+    for (std::uint32_t source = 0; source < kSources; ++source) {
+        const std::optional<Lost>& lost = world_.lost[source];
+        if (!lost || lost->kind == Lost::head || lost->kind == Lost::made_new) continue;
+        const auto before = world_.history.find(world_.durable);
+        const std::uint64_t cut = before == world_.history.end() ? 0 : before->second.last_sequence[source];
+        if (epoch.cuts[source].last_sequence > cut)
+            world_.violation(
+                fmt::format("source {} goes on behind {}, though its server has lost what was before", source, cut));
+    }
+}
+
 Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
     if (!world_.alive()) return Error{"F999", "dead"};
     if (epoch.epoch != world_.durable + 1)
         world_.violation(fmt::format("epoch {} is made after epoch {}", epoch.epoch, world_.durable));
+    check_lost(epoch);
     // Without room it comes again later.
     if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
     world_.history[epoch.epoch] = cut_of(epoch);

@@ -47,6 +47,17 @@ struct Faults {
     bool small_disk = false;
 };
 
+/// What a server holds in place of a stream, until its operator restores that.
+struct Lost {
+    enum Kind : std::uint8_t {
+        tail,      ///< its last messages are gone
+        replaced,  ///< and others have their sequences
+        head,      ///< its first messages are gone
+        made_new,  ///< it is another stream with the same messages
+    } kind = tail;
+    Stream stream;
+};
+
 /// What happened in all lives of all seeds, for the closing line.
 struct Tally {
     std::uint64_t seeds = 0;
@@ -129,6 +140,11 @@ class World {
     Chance chance;
     SimulatedDisk disk;
     std::vector<Stream> streams;
+    std::optional<Lost> lost[kSources];
+    const Stream& served(std::uint32_t source) const { return lost[source] ? lost[source]->stream : streams[source]; }
+    /// The error with which a source has refused to open in this life because its stream is not what was read; empty:
+    /// none.
+    std::string halt;
     bool own_clock[kSources] = {};  ///< the source has no server that keeps the time
     Ledger ledgers[2];
     std::map<std::uint64_t, Cut> history;  ///< by epoch
@@ -189,6 +205,7 @@ class WatchedLog final : public EpochLog {
   private:
     void check_idle(const EpochResult& epoch);
     void check_held(const std::vector<SinkPast>& sinks);
+    void check_lost(const EpochResult& epoch);
     void note(const SinkAnswers& answers);
     World& world_;
     EpochLog& log_;
