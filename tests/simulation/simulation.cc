@@ -104,7 +104,7 @@ class Simulation {
         faults.write_has_no_room = chance_.one_in(4) ? 20 : 0;
         faults.write_fails = chance_.one_in(8) ? 100 : 0;
         faults.name_fails = chance_.one_in(8) ? 100 : 0;
-        faults.read_fails = chance_.one_in(8) ? chance_.of({20, 100, 400}) : 0;
+        faults.read_fails = chance_.one_in(6) ? chance_.of({30, 60, 120}) : 0;
         faults.sink_fails = chance_of(3);
         faults.sink_unknown = chance_of(4);
         faults.sink_stays_unknown = chance_.one_in(8) ? 10 : 0;
