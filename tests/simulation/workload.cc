@@ -151,7 +151,9 @@ std::vector<Stream> make_streams(Chance& chance, Timestamp start) {
 void continue_stream(Stream& stream, std::uint64_t count, Chance& chance, Timestamp now) {
     constexpr std::uint64_t kFirstId = 1'000'000;
     for (std::uint64_t i = 0; i < count; ++i) {
-        const Event event = make_event(chance, kFirstId + i, now);
+        Event event = make_event(chance, kFirstId + i, now);
+        event.kind = Event::single;
+        event.time = now;
         stream.push_back({event, false, to_text(event), stream.empty() ? 1 : stream.back().sequence + 1, now});
         now += chance.between(0, 2 * kSecond);
     }
