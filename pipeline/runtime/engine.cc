@@ -265,11 +265,16 @@ Status Engine::Impl::recover() {
     return {};
 }
 
-/// Sources that cannot be read again: what the log has of them comes from the log, so they go on behind it.
+/// Sources that cannot be read again: what the log has of them comes from the log, so they go on behind it. All others
+/// must still have what the log's last epoch has read.
 void Engine::Impl::go_on_behind(const std::vector<SourceCut>& cuts) {
     positions_.resize(plan_.sources.size());
     for (std::size_t i = 0; i < cuts.size(); ++i) {
-        if (!plan_.sources[i].can_read_again) positions_[i] = {cuts[i].last_sequence + 1, {}};
+        if (!plan_.sources[i].can_read_again) {
+            positions_[i] = {cuts[i].last_sequence + 1, {}};
+        } else if (!mutant("journal_anchor_not_verified")) {
+            positions_[i].newest_anchor = cuts[i].anchor;
+        }
     }
 }
 

@@ -183,8 +183,11 @@ class Simulation {
         const Stream& whole = world_.streams[source];
         const auto durable = world_.history.find(world_.durable);
         if (durable == world_.history.end()) return;
-        const std::size_t known = place_after(whole, durable->second.last_sequence[source]);
-        if (known == 0) return;
+        // Only the last message of what a source has told at once has an anchor.
+        const bool anchored = !chance_.one_in(4);
+        const std::uint64_t anchor = durable->second.anchor_sequence[source];
+        const std::size_t known = place_after(whole, anchored ? anchor : durable->second.last_sequence[source]);
+        if (anchor == 0 || known == 0) return;
         Lost lost;
         lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new});
         const std::size_t gone = 1 + chance_.below(chance_.one_in(2) ? std::min<std::size_t>(known, 5) : known);
@@ -196,6 +199,7 @@ class Simulation {
             if (lost.stream.empty()) return;
         }
         if (lost.kind == Lost::tail || lost.kind == Lost::replaced) lost.stream.assign(whole.begin(), first_gone);
+        lost.shows = lost.kind != Lost::head && (anchored || lost.kind == Lost::made_new);
         if (lost.kind == Lost::replaced)
             continue_stream(lost.stream, 1 + chance_.below(2 * gone + 5), chance_, scheduler_.now());
         world_.lost[source] = std::move(lost);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "pipeline/base/hash.h"
 
@@ -78,6 +79,9 @@ class SimulatedSource final : public Source {
             world_.halt = code;
             return Error{code, "the stream is not the one that was read"};
         }
+        if (lost_ && lost_->shows)
+            world_.violation(
+                fmt::format("source {} is opened, though its server has lost messages that were read", index_));
         // What is told before the place of the anchor must be passed over.
         if (at_ > 0 && world_.chance.one_in(3)) at_ -= std::min<std::size_t>(at_, world_.chance.below(20));
         return {};
@@ -123,17 +127,27 @@ class SimulatedSource final : public Source {
     std::string anchor_of(const Stored& stored) const {
         return fmt::format("{} {} {}", made(), stored.sequence, stored.bytes);
     }
+    static std::uint64_t sequence_of(const std::string& anchor) {
+        const std::size_t blank = anchor.find(' ');
+        return blank == std::string::npos ? 0 : std::strtoull(anchor.c_str() + blank, nullptr, 10);
+    }
     std::uint64_t before_first() const { return lost_ && lost_->kind == Lost::head ? stream_.front().sequence - 1 : 0; }
 
     /// Null: all that can be seen is right.
     const char* verify(const SourcePosition& position) const {
         const std::uint64_t cut = position.next_sequence - 1;
-        if (!position.anchor.starts_with(made()) && (cut > 0 || made_new())) return "F530";
+        for (const std::string& anchor : {position.anchor, position.newest_anchor}) {
+            if (!anchor.empty() && !anchor.starts_with(made())) return "F530";
+        }
         std::uint64_t last = before_first();
         for (const Stored& stored : stream_) {
             if (stored.published <= world_.scheduler.now()) last = stored.sequence;
         }
-        if (last < cut) return "F531";
+        if (last < std::max(cut, sequence_of(position.newest_anchor))) return "F531";
+        if (!position.newest_anchor.empty()) {
+            const std::size_t newest = place_after(sequence_of(position.newest_anchor));
+            if (newest > 0 && position.newest_anchor != anchor_of(stream_[newest - 1])) return "F532";
+        }
         const bool kept = at_ > 0 && stream_[at_ - 1].sequence == cut;
         if (kept && position.anchor != anchor_of(stream_[at_ - 1])) return "F532";
         if (!kept && cut > before_first()) return "F532";
@@ -296,6 +310,7 @@ Cut cut_of(const EpochResult& epoch) {
     Cut cut;
     for (std::size_t i = 0; i < kSources; ++i) {
         cut.last_sequence[i] = epoch.cuts[i].last_sequence;
+        cut.anchor_sequence[i] = epoch.cuts[i].anchor_sequence;
         cut.ingest_times[i] = epoch.cuts[i].ingest_times;
     }
     cut.idle = epoch.cut.idle;

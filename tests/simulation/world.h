@@ -56,6 +56,7 @@ struct Lost {
         made_new,  ///< it is another stream with the same messages
     } kind = tail;
     Stream stream;
+    bool shows = true;  ///< a message with an anchor is not there any more, or another one
 };
 
 /// What happened in all lives of all seeds, for the closing line.
@@ -96,6 +97,7 @@ struct Ledger {
 /// What an epoch was made of, as the log was given it or gave it back: input of the oracle.
 struct Cut {
     std::uint64_t last_sequence[kSources] = {};
+    std::uint64_t anchor_sequence[kSources] = {};
     std::vector<std::pair<std::uint64_t, Timestamp>> ingest_times[kSources];
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> ended;
