@@ -183,25 +183,28 @@ class Simulation {
         const Stream& whole = world_.streams[source];
         const auto durable = world_.history.find(world_.durable);
         if (durable == world_.history.end()) return;
-        // Only the last message of what a source has told at once has an anchor.
-        const bool anchored = !chance_.one_in(4);
-        const std::uint64_t anchor = durable->second.anchor_sequence[source];
-        const std::size_t known = place_after(whole, anchored ? anchor : durable->second.last_sequence[source]);
-        if (anchor == 0 || known == 0) return;
+        // Only the last message of what a source has told at once has an anchor, so the last ones of all may lack it.
+        const std::size_t known = place_after(whole, durable->second.anchor_sequence[source]);
+        if (known == 0) return;
         Lost lost;
-        lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new});
+        lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new,
+                                Lost::rewritten, Lost::rewritten});
+        lost.shows = lost.kind != Lost::head && lost.kind != Lost::rewritten;
         const std::size_t gone = 1 + chance_.below(chance_.one_in(2) ? std::min<std::size_t>(known, 5) : known);
-        const auto first_gone = whole.begin() + static_cast<std::ptrdiff_t>(known - gone);
-        if (lost.kind == Lost::made_new) lost.stream = whole;
+        lost.stream = whole;
+        Stream& stream = lost.stream;
+        if (lost.kind == Lost::tail || lost.kind == Lost::replaced) stream.resize(known - gone);
+        if (lost.kind == Lost::replaced)
+            continue_stream(stream, 1 + chance_.below(2 * gone + 5), chance_, scheduler_.now());
         if (lost.kind == Lost::head) {
             const std::size_t trimmed = 1 + chance_.below(published(whole));
-            lost.stream.assign(whole.begin() + static_cast<std::ptrdiff_t>(trimmed), whole.end());
-            if (lost.stream.empty()) return;
+            stream.erase(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(trimmed));
+            if (stream.empty()) return;
         }
-        if (lost.kind == Lost::tail || lost.kind == Lost::replaced) lost.stream.assign(whole.begin(), first_gone);
-        lost.shows = lost.kind != Lost::head && (anchored || lost.kind == Lost::made_new);
-        if (lost.kind == Lost::replaced)
-            continue_stream(lost.stream, 1 + chance_.below(2 * gone + 5), chance_, scheduler_.now());
+        if (lost.kind == Lost::rewritten) {
+            Stored& other = stream[known - gone];
+            other = stranger(other.sequence, other.published, chance_);
+        }
         world_.lost[source] = std::move(lost);
         ++world_.tally.faults;
         const bool calm = chance_.one_in(2);
@@ -237,8 +240,9 @@ class Simulation {
     bool may_end_with(const std::string& code, bool stopped) const {
         if (code == "E611" || code == "E612") return stopped;
         if (code == world_.halt) return true;
-        // What the place of the newest snapshot does not show, what was made of it may.
-        if (code == "F621") return world_.lost[0] || world_.lost[1];
+        // What no anchor shows, what is made of it does.
+        const auto rewritten = [](const std::optional<Lost>& lost) { return lost && lost->kind == Lost::rewritten; };
+        if (code == "F621") return std::any_of(std::begin(world_.lost), std::end(world_.lost), rewritten);
         if (code == "E701") return world_.disk_failed() || world_.faults().small_disk;
         if (code == "E700" || code == "F709") return world_.disk_failed();
         // No snapshot could be read, and the journal has lost what they hold.

@@ -520,7 +520,7 @@ void WatchedLog::check_idle(const EpochResult& epoch) {
 void WatchedLog::check_lost(const EpochResult& epoch) {
     for (std::uint32_t source = 0; source < kSources; ++source) {
         const std::optional<Lost>& lost = world_.lost[source];
-        if (!lost || lost->kind == Lost::head || lost->kind == Lost::made_new) continue;
+        if (!lost || (lost->kind != Lost::tail && lost->kind != Lost::replaced)) continue;
         const auto before = world_.history.find(world_.durable);
         const std::uint64_t cut = before == world_.history.end() ? 0 : before->second.last_sequence[source];
         if (epoch.cuts[source].last_sequence > cut)

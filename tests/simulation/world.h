@@ -50,10 +50,11 @@ struct Faults {
 /// What a server holds in place of a stream, until its operator restores that.
 struct Lost {
     enum Kind : std::uint8_t {
-        tail,      ///< its last messages are gone
-        replaced,  ///< and others have their sequences
-        head,      ///< its first messages are gone
-        made_new,  ///< it is another stream with the same messages
+        tail,       ///< its last messages are gone
+        replaced,   ///< and others have their sequences
+        head,       ///< its first messages are gone
+        made_new,   ///< it is another stream with the same messages
+        rewritten,  ///< one message is another one; nobody sees it who does not read it again
     } kind = tail;
     Stream stream;
     bool shows = true;  ///< a message with an anchor is not there any more, or another one
