@@ -135,6 +135,13 @@ Status JetStreamSource::open(const SourcePosition& position) {
         if (!anchor) return Error{"F530", fmt::format("SOURCE_IDENTITY: the position is not one of {}", describe())};
         anchor_ = std::move(*anchor);
     }
+    newest_ = {};
+    if (!position.newest_anchor.empty()) {
+        std::optional<Anchor> newest = parse_anchor(position.newest_anchor);
+        if (!newest) return Error{"F530", fmt::format("SOURCE_IDENTITY: the position is not one of {}", describe())};
+        newest_ = std::move(*newest);
+        if (anchor_.created == 0) anchor_.created = newest_.created;
+    }
     const bool begins = position.anchor.empty() && position.next_sequence <= 1;
     if (begins && options_.start_sequence > 0) next_sequence_ = static_cast<std::uint64_t>(options_.start_sequence);
     // Without a sequence of its own, a beginning takes the stream as it is.
@@ -171,44 +178,51 @@ Status JetStreamSource::check_stream() {
     const std::uint64_t first = std::max<std::uint64_t>(info->State.FirstSeq, 1);
     if (next_sequence_ == 0) {
         next_sequence_ = options_.start == Start::first ? first : info->State.LastSeq + 1;
-        return {};
+        if (newest_.sequence == 0) return {};
     }
     return check_anchor(first, info->State.LastSeq);
 }
 
 Status JetStreamSource::check_anchor(std::uint64_t first_sequence, std::uint64_t last_sequence) {
     const std::uint64_t cut = next_sequence_ - 1;
-    if (last_sequence < cut) {
+    if (const std::uint64_t read = std::max(cut, newest_.sequence); last_sequence < read) {
         return Error{
             "F531",
             fmt::format("SOURCE_REGRESSION: {} ends at sequence {}, but {} was read already: it lost its tail; restore "
                         "it, or start a new pipeline",
-                        describe(), last_sequence, cut)};
+                        describe(), last_sequence, read)};
+    }
+    if (newest_.sequence > cut) {
+        const Result<bool> same = check_message(newest_);
+        if (!same) return same.error();
     }
     if (cut > 0 && anchor_.sequence == cut) {
-        natsMsg* found = nullptr;
-        auto code = static_cast<jsErrCode>(0);
-        const natsStatus status = js_GetMsg(&found, jetstream_.get(), options_.stream.c_str(), cut, nullptr, &code);
-        const NatsMessageHandle message(found);
-        if (status == NATS_OK) {
-            if (natsMsg_GetTime(found) != anchor_.stored ||
-                digest_of(natsMsg_GetSubject(found), nats_data(found)) != anchor_.digest) {
-                return Error{
-                    "F532",
-                    fmt::format(
-                        "SOURCE_REUSED: message {} of {} is not the one that was read: the stream lost its tail and "
-                        "used its sequences again; restore it, or start a new pipeline",
-                        cut, describe())};
-            }
-            return {};
-        }
-        // Deleted, or beyond a limit: only what was not read yet matters.
-        if (status != NATS_NOT_FOUND)
-            return jetstream_error(fmt::format("{}: message {} cannot be read", describe(), cut), status, code);
+        const Result<bool> same = check_message(anchor_);
+        if (!same) return same.error();
+        // Else deleted, or beyond a limit: only what was not read yet matters.
+        if (*same) return {};
     }
     if (first_sequence <= next_sequence_) return {};
     missing_before_.push_back({next_sequence_, first_sequence - 1, HoleKind::lost});
     return lost(next_sequence_, first_sequence - 1);
+}
+
+Result<bool> JetStreamSource::check_message(const Anchor& anchor) {
+    natsMsg* found = nullptr;
+    auto code = static_cast<jsErrCode>(0);
+    const natsStatus status =
+        js_GetMsg(&found, jetstream_.get(), options_.stream.c_str(), anchor.sequence, nullptr, &code);
+    const NatsMessageHandle message(found);
+    if (status == NATS_NOT_FOUND) return false;
+    if (status != NATS_OK)
+        return jetstream_error(fmt::format("{}: message {} cannot be read", describe(), anchor.sequence), status, code);
+    if (natsMsg_GetTime(found) == anchor.stored &&
+        digest_of(natsMsg_GetSubject(found), nats_data(found)) == anchor.digest)
+        return true;
+    return Error{"F532",
+                 fmt::format("SOURCE_REUSED: message {} of {} is not the one that was read: the stream lost its "
+                             "tail and used its sequences again; restore it, or start a new pipeline",
+                             anchor.sequence, describe())};
 }
 
 Status JetStreamSource::lost(std::uint64_t first, std::uint64_t last) {

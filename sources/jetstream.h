@@ -85,6 +85,8 @@ class JetStreamSource final : public Source {
     Status connect();
     Status check_stream();
     Status check_anchor(std::uint64_t first_sequence, std::uint64_t last_sequence);
+    /// Whether it is there; F532 where another one is.
+    Result<bool> check_message(const Anchor& anchor);
     Status check_holes(MessageBlock& block);
     Status lost(std::uint64_t first, std::uint64_t last);
     Status make_consumer();
@@ -110,6 +112,7 @@ class JetStreamSource final : public Source {
     std::uint64_t request_bytes_ = 0;
 
     Anchor anchor_;
+    Anchor newest_;  ///< of SourcePosition::newest_anchor; counts until it has been read again
     std::uint64_t next_sequence_ = 1;
     std::uint64_t consumer_sequence_ = 0;
     std::int64_t outstanding_ = 0;

@@ -255,6 +255,7 @@ void StateLog::recall_sinks(const Outbox& outbox, Past& past) const {
             if (past.epochs.empty() || entry.posting->epoch < past.epochs.front().epoch)
                 sink.undelivered.push_back(*entry.posting);
         }
+        if (mutant("refusal_forgotten")) continue;
         for (const SinkOutbox::Entry& entry : known->held) sink.held.push_back(entry.last);
     }
     for (const SinkOutbox& known : outbox.sinks()) {

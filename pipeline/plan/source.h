@@ -14,6 +14,9 @@ namespace takt {
 struct SourcePosition {
     std::uint64_t next_sequence = 1;
     std::string anchor;  ///< opaque, at most 256 bytes; empty: nothing to verify
+    /// The anchor of a later message that was read, too, when messages from `next_sequence` on are only read once more:
+    /// verified like the other one. Empty: there is none.
+    std::string newest_anchor = {};
 };
 
 /// Where input comes from. One reader thread of the engine owns it after `open`; `describe` may be called by any

@@ -205,7 +205,7 @@ SinkConfirmation SinkWriter::confirmation(const Posting& posting, const Sink::De
 
 /// Takes out what corrects a posting that has not taken effect: a difference to what the ledger does not have.
 void SinkWriter::hold_back(std::vector<Posting>& pending) {
-    if (held_.empty()) return;
+    if (held_.empty() || mutant("refused_revision_does_not_hold")) return;
     std::vector<Posting> free;
     for (Posting& posting : pending) {
         if (posting.previous_key.empty() || !held_.contains(posting.previous_key)) {
@@ -271,6 +271,11 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
     status_.waiting -= accepted + held.size();
     if (!refusal.empty()) status_.last_refusal = std::move(refusal);
     const bool any = accepted + held.size() > 0;
+    // What an earlier attempt did not know of them is not to be told after it.
+    for (const SinkConfirmation& said : held) {
+        if (!mutant("unknown_after_refused")) part_said_.erase(said.key);
+    }
+    if (mutant("refused_counts_as_accepted")) held.clear();
     std::move(held.begin(), held.end(), std::back_inserter(said_));
     std::move(taken.begin(), taken.end(), std::back_inserter(said_));
     for (SinkConfirmation& said : part) part_said_[said.key] = std::move(said);

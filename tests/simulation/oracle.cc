@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
+
+#include "pipeline/journal/outbox.h"
+#include "pipeline/journal/state_audit.h"
 
 namespace takt::simulation {
 namespace {
@@ -28,31 +32,79 @@ std::string key_of(const Posting& posting) {
     return posting.key_fields.empty() ? "" : posting.key_fields[0].value;
 }
 
+/// Everything that was made for this sink: in effect or waiting, revisions of a pane in their order.
+std::vector<const Posting*> made_for(const Ledger& ledger) {
+    std::vector<const Posting*> made;
+    for (const auto* part : {&ledger.postings, &ledger.waits}) {
+        for (const Posting& posting : *part) made.push_back(&posting);
+    }
+    std::stable_sort(made.begin(), made.end(), [](const Posting* a, const Posting* b) { return a->epoch < b->epoch; });
+    return made;
+}
+
 std::string check_revisions(const Ledger& ledger) {
-    std::map<std::tuple<std::string, std::string, Timestamp>, std::pair<std::uint32_t, Int128>> panes;
-    for (const Posting& posting : ledger.postings) {
-        if (posting.type != "made") continue;
-        auto& [revision, total] = panes[{posting.type, key_of(posting), posting.window_start.value_or(0)}];
-        total += posting.quantity;
-        if (posting.revision != ++revision || posting.quantity_cumulative != total)
-            return fmt::format("made {} {}: revision {} after {}, or its total is another one", key_of(posting),
-                               format_timestamp(posting.window_start.value_or(0)), posting.revision, revision - 1);
+    struct Pane {
+        std::uint32_t revision = 0;
+        Int128 total = 0;
+        bool waits = false;
+    };
+    std::map<std::tuple<std::string, std::string, Timestamp>, Pane> panes;
+    for (const Posting* posting : made_for(ledger)) {
+        if (posting->type != "made") continue;
+        Pane& pane = panes[{posting->type, key_of(*posting), posting->window_start.value_or(0)}];
+        pane.total += posting->quantity;
+        const bool in_effect = ledger.by_key.contains(posting->key);
+        if (in_effect && pane.waits)
+            return fmt::format("made {} {}: revision {} took effect, and one before it did not", key_of(*posting),
+                               format_timestamp(posting->window_start.value_or(0)), posting->revision);
+        pane.waits = !in_effect;
+        if (posting->revision != ++pane.revision || posting->quantity_cumulative != pane.total)
+            return fmt::format("made {} {}: revision {} after {}, or its total is another one", key_of(*posting),
+                               format_timestamp(posting->window_start.value_or(0)), posting->revision,
+                               pane.revision - 1);
     }
     return {};
 }
 
 std::string check_audit(const World& world) {
-    std::vector<std::string> made;
-    for (const Posting& posting : world.ledgers[0].postings) {
-        if (posting.type == "made") made.push_back(posting.key);
-    }
-    std::vector<std::string> audited;
-    for (const Posting& posting : world.ledgers[1].postings) audited.push_back(posting.key);
-    std::sort(made.begin(), made.end());
-    std::sort(audited.begin(), audited.end());
+    const auto keys = [](const Ledger& ledger) {
+        std::vector<std::string> made;
+        for (const Posting* posting : made_for(ledger)) {
+            if (posting->type == "made") made.push_back(posting->key);
+        }
+        std::sort(made.begin(), made.end());
+        return made;
+    };
+    const std::vector<std::string> made = keys(world.ledgers[0]);
+    const std::vector<std::string> audited = keys(world.ledgers[1]);
     return made == audited
                ? ""
-               : fmt::format("the ledger made {} postings, the audit has {}, or others", made.size(), audited.size());
+               : fmt::format("the ledger was sent {} of made, the audit {}, or others", made.size(), audited.size());
+}
+
+/// What waits for a person, as the outbox has it and as the ledger told it.
+std::string check_held(const SinkOutbox& sink, Ledger& ledger) {
+    std::set<std::string> held;
+    for (const SinkOutbox::Entry& entry : sink.held) {
+        if (!held.insert(entry.posting->key).second)
+            return fmt::format("{}: key {} is held twice", sink.sink, entry.posting->key);
+        ledger.waits.push_back(*entry.posting);
+    }
+    for (const SinkOutbox::Entry& entry : sink.held) {
+        const auto denied = ledger.denied.find(entry.posting->key);
+        const bool told = denied != ledger.denied.end();
+        const auto state =
+            told && denied->second.second == Sink::State::refused ? DeliveryState::refused : DeliveryState::parked;
+        const bool follows =
+            !told && entry.last.reason == kEarlierRevision && held.contains(entry.posting->previous_key);
+        if ((!told && !follows) || entry.last.state != state)
+            return fmt::format("{}: key {} is held as {}, and nobody said so", sink.sink, entry.posting->key,
+                               entry.last.reason);
+    }
+    for (const auto& [key, denied] : ledger.denied) {
+        if (!held.contains(key)) return fmt::format("{}: key {} was refused or parked, and is lost", sink.sink, key);
+    }
+    return {};
 }
 
 /// The rules by hand.
@@ -183,12 +235,12 @@ class Rules {
 
     std::string check_made() const {
         std::vector<std::string> made;
-        for (const Posting& posting : world_.ledgers[0].postings) {
-            if (posting.type != "made") continue;
-            const auto total = static_cast<std::int64_t>(posting.quantity_cumulative / 1000);
-            made.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", key_of(posting),
-                                       posting.window_start.value_or(0), posting.revision, quantity_of(posting), total,
-                                       posting.lineage.events, posting.epoch));
+        for (const Posting* posting : made_for(world_.ledgers[0])) {
+            if (posting->type != "made") continue;
+            const auto total = static_cast<std::int64_t>(posting->quantity_cumulative / 1000);
+            made.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", key_of(*posting),
+                                       posting->window_start.value_or(0), posting->revision, quantity_of(*posting),
+                                       total, posting->lineage.events, posting->epoch));
         }
         std::vector<std::string> expected = expected_;
         std::sort(made.begin(), made.end());
@@ -213,6 +265,33 @@ class Rules {
 
 }  // namespace
 
+std::string check_books(World& world, const std::string& state, bool damaged) {
+    const Result<StateAudit> audit = audit_state(world.disk, state);
+    if (!audit) return damaged ? "" : fmt::format("no audit of the state: {}", audit.error().text());
+    if (!audit->imbalances.empty())
+        return fmt::format("equation {} does not balance: {}", static_cast<int>(audit->imbalances[0].equation),
+                           audit->imbalances[0].text);
+    // Without a frame in the journal the audit knows of no sinks.
+    const Result<std::vector<SinkOutbox>> sinks = read_outbox(world.disk, state);
+    if (!sinks) return fmt::format("no outbox of the state: {}", sinks.error().text());
+    for (Ledger& ledger : world.ledgers) {
+        const auto sink = std::find_if(sinks->begin(), sinks->end(),
+                                       [&](const SinkOutbox& known) { return known.sink == ledger.sink; });
+        if (sink == sinks->end()) return fmt::format("the journal has no sink {}", ledger.sink);
+        if (!sink->waiting.empty())
+            return fmt::format("{}: {} postings are still to be sent", ledger.sink, sink->waiting.size());
+        Hash128 accepted;
+        for (const Posting& posting : ledger.postings) accepted += delivery_hash(posting);
+        const OutboxTotal& total = sink->total(DeliveryState::accepted);
+        if (total.count != ledger.postings.size() || total.postings != accepted)
+            return fmt::format("{}: {} postings count as accepted, the ledger has {}, or others", ledger.sink,
+                               total.count, ledger.postings.size());
+        ledger.waits.clear();
+        if (std::string wrong = check_held(*sink, ledger); !wrong.empty()) return wrong;
+    }
+    return {};
+}
+
 std::string check_sums(const World& world) {
     const Ledger& ledger = world.ledgers[0];
     std::map<std::uint64_t, Event> counted;
@@ -236,9 +315,9 @@ std::string check_sums(const World& world) {
         expected[{posted_as(event), fmt::format("{}", event.key)}] += event.quantity;
         singles += event.kind == Event::single ? 1 : 0;
     }
-    for (const Posting& posting : ledger.postings) {
-        posted[{posting.type, key_of(posting)}] += quantity_of(posting);
-        if (posting.type == "single") --singles;
+    for (const Posting* posting : made_for(ledger)) {
+        posted[{posting->type, key_of(*posting)}] += quantity_of(*posting);
+        if (posting->type == "single") --singles;
     }
     if (singles != 0) return "not every single event has its own posting";
     std::erase_if(expected, [](const auto& sum) { return sum.second == 0; });
@@ -250,7 +329,9 @@ std::string check_sums(const World& world) {
                                found == posted.end() ? 0 : found->second, sum);
     }
     if (posted.size() != expected.size()) return "something is posted that nobody said";
-    if (std::string wrong = check_revisions(ledger); !wrong.empty()) return wrong;
+    for (const Ledger& one : world.ledgers) {
+        if (std::string wrong = check_revisions(one); !wrong.empty()) return wrong;
+    }
     return check_audit(world);
 }
 

@@ -44,8 +44,11 @@ class Simulation {
         for (bool& own : world_.own_clock) own = chance_.one_in(3);
         for (std::uint32_t i = 0; i < plan_.sources.size(); ++i)
             plan_.sources[i].make = [this, i]() -> Result<std::unique_ptr<Source>> { return world_.make_source(i); };
-        for (std::size_t i = 0; i < plan_.sinks.size(); ++i)
+        for (std::size_t i = 0; i < plan_.sinks.size(); ++i) {
+            world_.ledgers[i].sink = plan_.sinks[i].name;
+            world_.ledgers[i].objections = draw_objections();
             plan_.sinks[i].make = [this, i]() -> Result<std::unique_ptr<Sink>> { return world_.make_sink(i); };
+        }
     }
 
     /// What is wrong; nothing where all is well.
@@ -60,9 +63,13 @@ class Simulation {
     void live() {
         bool finished = false;
         for (std::uint64_t lives = chance_.below(7); lives > 0 && !finished && good(); --lives) {
-            finished = live_once(draw_faults(), draw_stop());
+            const Faults faults = draw_faults();
+            const Timestamp latest = faults.sink_stays_unknown > 0 ? scheduler_.now() + 10 * kMinute : kEndOfTime;
+            finished = live_once(faults, std::min(draw_stop(), latest));
             if (chance_.one_in(3)) damage_snapshot();
             scheduler_.sleep(chance_.between(0, chance_.one_in(4) ? 20 * kMinute : 20 * kSecond));
+            if (chance_.one_in(6)) lose_unread();
+            if (good() && !finished && chance_.one_in(5)) live_with_loss();
         }
         // The world is healed: now all must come to its end, and another start must change nothing.
         for (int lives = 0; lives < 2 && !finished && good(); ++lives) finished = live_once({}, kEndOfTime);
@@ -82,6 +89,8 @@ class Simulation {
     bool good() const { return world_.broken().empty(); }
     void check() {
         if (!good()) return;
+        if (std::string wrong = check_books(world_, kState, damaged_journal_); !wrong.empty())
+            return world_.violation(wrong);
         if (std::string wrong = check_sums(world_); !wrong.empty()) return world_.violation(wrong);
         if (std::string wrong = check_rules(world_); !wrong.empty()) return world_.violation(wrong);
     }
@@ -95,8 +104,10 @@ class Simulation {
         faults.write_has_no_room = chance_.one_in(4) ? 20 : 0;
         faults.write_fails = chance_.one_in(8) ? 100 : 0;
         faults.name_fails = chance_.one_in(8) ? 100 : 0;
+        faults.read_fails = chance_.one_in(6) ? chance_.of({30, 60, 120}) : 0;
         faults.sink_fails = chance_of(3);
         faults.sink_unknown = chance_of(4);
+        faults.sink_stays_unknown = chance_.one_in(8) ? 10 : 0;
         faults.sink_does_not_open = chance_of(2);
         faults.source_disconnects = chance_of(30);
         faults.source_does_not_open = chance_of(2);
@@ -104,6 +115,15 @@ class Simulation {
         faults.small_disk = chance_.one_in(8);
         if (faults.death == Death::none) faults.dies_at = 0;
         return faults;
+    }
+
+    Objections draw_objections() {
+        Objections objections;
+        objections.seed = chance_();
+        objections.refuses = chance_.one_in(4) ? chance_.of({4, 30, 100}) : 0;
+        objections.parks = chance_.one_in(6) ? chance_.of({10, 50}) : 0;
+        objections.hesitates = chance_.one_in(4) ? chance_.of({3, 30}) : 0;
+        return objections;
     }
 
     Timestamp draw_stop() {
@@ -128,6 +148,72 @@ class Simulation {
         return options;
     }
 
+    std::size_t published(const Stream& stream) const {
+        return static_cast<std::size_t>(std::count_if(stream.begin(), stream.end(), [this](const Stored& stored) {
+            return stored.published <= scheduler_.now();
+        }));
+    }
+    /// Messages up to this cut.
+    static std::size_t place_after(const Stream& stream, std::uint64_t cut) {
+        return static_cast<std::size_t>(std::count_if(stream.begin(), stream.end(),
+                                                      [cut](const Stored& stored) { return stored.sequence <= cut; }));
+    }
+
+    /// A server loses the last messages that it acknowledged, and nobody knows: no epoch that may be durable has them.
+    /// What comes later has their sequences.
+    void lose_unread() {
+        const std::uint32_t source = static_cast<std::uint32_t>(chance_.below(kSources));
+        Stream& stream = world_.streams[source];
+        const std::uint64_t cut = world_.history.empty() ? 0 : world_.history.rbegin()->second.last_sequence[source];
+        const std::size_t known = place_after(stream, cut);
+        const std::size_t end = published(stream);
+        if (known >= end) return;
+        const std::size_t begin = end - 1 - chance_.below(end - known);
+        const std::uint64_t gone = stream[end - 1].sequence - (begin == 0 ? 0 : stream[begin - 1].sequence);
+        for (std::size_t i = end; i < stream.size(); ++i) stream[i].sequence -= gone;
+        stream.erase(stream.begin() + static_cast<std::ptrdiff_t>(begin),
+                     stream.begin() + static_cast<std::ptrdiff_t>(end));
+        ++world_.tally.faults;
+    }
+
+    /// A server has lost something that durable epochs have. The daemon must see it and halt, and go on when the
+    /// operator has restored the stream.
+    void live_with_loss() {
+        const std::uint32_t source = static_cast<std::uint32_t>(chance_.below(kSources));
+        const Stream& whole = world_.streams[source];
+        const auto durable = world_.history.find(world_.durable);
+        if (durable == world_.history.end()) return;
+        // Only the last message of what a source has told at once has an anchor, so the last ones of all may lack it.
+        const std::size_t known = place_after(whole, durable->second.anchor_sequence[source]);
+        if (known == 0) return;
+        Lost lost;
+        lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new,
+                                Lost::rewritten, Lost::rewritten});
+        lost.shows = lost.kind != Lost::head && lost.kind != Lost::rewritten;
+        const std::size_t gone = 1 + chance_.below(chance_.one_in(2) ? std::min<std::size_t>(known, 5) : known);
+        lost.stream = whole;
+        Stream& stream = lost.stream;
+        if (lost.kind == Lost::tail || lost.kind == Lost::replaced) stream.resize(known - gone);
+        if (lost.kind == Lost::replaced)
+            continue_stream(stream, 1 + chance_.below(2 * gone + 5), chance_, scheduler_.now());
+        if (lost.kind == Lost::head) {
+            const std::size_t trimmed = 1 + chance_.below(published(whole));
+            stream.erase(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(trimmed));
+            if (stream.empty()) return;
+        }
+        if (lost.kind == Lost::rewritten) {
+            Stored& other = stream[known - gone];
+            other = stranger(other.sequence, other.published, chance_);
+        }
+        world_.lost[source] = std::move(lost);
+        ++world_.tally.faults;
+        const bool calm = chance_.one_in(2);
+        const Faults faults = calm ? Faults() : draw_faults();
+        const bool finished = live_once(faults, scheduler_.now() + (calm ? kHour : chance_.between(0, 10 * kMinute)));
+        if (finished) world_.violation(fmt::format("the daemon ends well, and source {} has lost messages", source));
+        world_.lost[source].reset();
+    }
+
     /// From one start of the daemon to its end; whether it came to the end of its input.
     bool live_once(const Faults& faults, Timestamp stop_at) {
         world_.begin_life(faults);
@@ -140,6 +226,10 @@ class Simulation {
                        format_timestamp(scheduler_.now()));
         }
         const bool finished = world_.alive() && ended.ok() && !stopped;
+        if (verbose_ && (world_.lost[0] || world_.lost[1]))
+            fmt::print("a server has lost messages; its source refused to open with '{}'\n", world_.halt);
+        if (world_.alive() && ended.ok() && !stopped && !world_.halt.empty())
+            world_.violation(fmt::format("the daemon ends well, and a source said {}", world_.halt));
         if (!ended.ok() && world_.alive() && !may_end_with(ended.error().code, stopped))
             world_.violation(fmt::format("the daemon ends with {}", ended.error().text()));
         world_.end_life();
@@ -149,8 +239,14 @@ class Simulation {
     /// The errors that what has happened in this life explains.
     bool may_end_with(const std::string& code, bool stopped) const {
         if (code == "E611" || code == "E612") return stopped;
+        if (code == world_.halt) return true;
+        // What no anchor shows, what is made of it does.
+        const auto rewritten = [](const std::optional<Lost>& lost) { return lost && lost->kind == Lost::rewritten; };
+        if (code == "F621") return std::any_of(std::begin(world_.lost), std::end(world_.lost), rewritten);
         if (code == "E701") return world_.disk_failed() || world_.faults().small_disk;
         if (code == "E700" || code == "F709") return world_.disk_failed();
+        // No snapshot could be read, and the journal has lost what they hold.
+        if (code == "F721") return world_.read_failed();
         return damaged_journal_ && (code == "F704" || code == "F706" || code == "F707" || code == "F708");
     }
 

@@ -148,4 +148,19 @@ std::vector<Stream> make_streams(Chance& chance, Timestamp start) {
     return streams;
 }
 
+Stored stranger(std::uint64_t sequence, Timestamp published, Chance& chance) {
+    constexpr std::uint64_t kFirstId = 1'000'000;
+    Event event = make_event(chance, kFirstId + sequence, published);
+    event.kind = Event::single;
+    event.time = published;
+    return {event, false, to_text(event), sequence, published};
+}
+
+void continue_stream(Stream& stream, std::uint64_t count, Chance& chance, Timestamp now) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+        stream.push_back(stranger(stream.empty() ? 1 : stream.back().sequence + 1, now, chance));
+        now += chance.between(0, 2 * kSecond);
+    }
+}
+
 }  // namespace takt::simulation

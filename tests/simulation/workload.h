@@ -56,4 +56,10 @@ std::unique_ptr<Plan> make_plan();
 /// bursts, pauses.
 std::vector<Stream> make_streams(Chance& chance, Timestamp start);
 
+/// A message that nobody has said before. It shows in what an epoch makes.
+Stored stranger(std::uint64_t sequence, Timestamp published, Chance& chance);
+
+/// Puts so many of them behind the stream's last message.
+void continue_stream(Stream& stream, std::uint64_t count, Chance& chance, Timestamp now);
+
 }  // namespace takt::simulation

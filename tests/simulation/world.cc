@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+
+#include "pipeline/base/hash.h"
 
 namespace takt::simulation {
 namespace {
@@ -20,6 +23,10 @@ class FaultyFile final : public File {
     FaultyFile(World& world, std::unique_ptr<File> file) : world_(world), file_(std::move(file)) {}
 
     std::error_code read_at(std::uint64_t offset, std::span<char> bytes, std::size_t& count) override {
+        if (world_.fault(world_.faults().read_fails)) {
+            world_.read_has_failed();
+            return error_of(std::errc::io_error);
+        }
         return file_->read_at(offset, bytes, count);
     }
     std::error_code write_at(std::uint64_t offset, std::string_view bytes) override {
@@ -55,19 +62,26 @@ class FaultyFile final : public File {
     std::unique_ptr<File> file_;
 };
 
-/// A server's stream. It verifies where it is opened, as a connector with anchors does.
+/// A server's stream. It verifies where it is opened as sources/jetstream.cc does, with its codes.
 class SimulatedSource final : public Source {
   public:
-    SimulatedSource(World& world, std::uint32_t index) : world_(world), index_(index), stream_(world.streams[index]) {}
+    SimulatedSource(World& world, std::uint32_t index)
+        : world_(world), index_(index), stream_(world.served(index)), lost_(world.lost[index]) {}
 
     Status open(const SourcePosition& position) override {
         if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().source_does_not_open))
             return Error{"E000", "the server does not answer"};
         at_ = place_after(position.next_sequence - 1);
-        const std::string anchor = at_ == 0 ? "" : anchor_of(stream_[at_ - 1]);
-        if (position.next_sequence > 1 && position.anchor != anchor)
+        if (const char* code = verify(position)) {
+            if (!lost_)
+                world_.violation(
+                    fmt::format("source {} is opened at {} without its anchor", index_, position.next_sequence));
+            world_.halt = code;
+            return Error{code, "the stream is not the one that was read"};
+        }
+        if (lost_ && lost_->shows)
             world_.violation(
-                fmt::format("source {} is opened at {} without its anchor", index_, position.next_sequence));
+                fmt::format("source {} is opened, though its server has lost messages that were read", index_));
         // What is told before the place of the anchor must be passed over.
         if (at_ > 0 && world_.chance.one_in(3)) at_ -= std::min<std::size_t>(at_, world_.chance.below(20));
         return {};
@@ -79,6 +93,7 @@ class SimulatedSource final : public Source {
             world_.scheduler.sleep(limits.wait);
             return say(State::quiet);
         }
+        if (at_ == stream_.size() && lost_) world_.scheduler.sleep(limits.wait);
         if (at_ < stream_.size() && stream_[at_].published > world_.scheduler.now()) {
             world_.scheduler.sleep(std::min(limits.wait, stream_[at_].published - world_.scheduler.now()));
             if (!world_.alive()) return say(State::quiet);
@@ -87,7 +102,7 @@ class SimulatedSource final : public Source {
         while (block.messages.size() < most && at_ < stream_.size() &&
                stream_[at_].published <= world_.scheduler.now()) {
             const Stored& stored = stream_[at_++];
-            const std::uint64_t before = at_ < 2 ? 0 : stream_[at_ - 2].sequence;
+            const std::uint64_t before = at_ < 2 ? before_first() : stream_[at_ - 2].sequence;
             if (stored.sequence > before + 1)
                 block.holes.push_back({before + 1, stored.sequence - 1, HoleKind::deleted});
             block.own_clock = world_.own_clock[index_];
@@ -95,7 +110,7 @@ class SimulatedSource final : public Source {
                                       block.own_clock ? world_.scheduler.now() : stored.published});
             block.size_bytes += stored.bytes.size();
         }
-        if (at_ == stream_.size()) return say(State::end);
+        if (at_ == stream_.size() && !lost_) return say(State::end);
         return say(block.messages.empty() ? State::idle : State::more);
     }
 
@@ -107,7 +122,37 @@ class SimulatedSource final : public Source {
     std::string describe() const override { return "a stream of the simulator"; }
 
   private:
-    static std::string anchor_of(const Stored& stored) { return fmt::format("{} {}", stored.sequence, stored.bytes); }
+    bool made_new() const { return lost_ && lost_->kind == Lost::made_new; }
+    std::string made() const { return made_new() ? "another" : "first"; }
+    std::string anchor_of(const Stored& stored) const {
+        return fmt::format("{} {} {}", made(), stored.sequence, stored.bytes);
+    }
+    static std::uint64_t sequence_of(const std::string& anchor) {
+        const std::size_t blank = anchor.find(' ');
+        return blank == std::string::npos ? 0 : std::strtoull(anchor.c_str() + blank, nullptr, 10);
+    }
+    std::uint64_t before_first() const { return lost_ && lost_->kind == Lost::head ? stream_.front().sequence - 1 : 0; }
+
+    /// Null: all that can be seen is right.
+    const char* verify(const SourcePosition& position) const {
+        const std::uint64_t cut = position.next_sequence - 1;
+        for (const std::string& anchor : {position.anchor, position.newest_anchor}) {
+            if (!anchor.empty() && !anchor.starts_with(made())) return "F530";
+        }
+        std::uint64_t last = before_first();
+        for (const Stored& stored : stream_) {
+            if (stored.published <= world_.scheduler.now()) last = stored.sequence;
+        }
+        if (last < std::max(cut, sequence_of(position.newest_anchor))) return "F531";
+        if (!position.newest_anchor.empty()) {
+            const std::size_t newest = place_after(sequence_of(position.newest_anchor));
+            if (newest > 0 && position.newest_anchor != anchor_of(stream_[newest - 1])) return "F532";
+        }
+        const bool kept = at_ > 0 && stream_[at_ - 1].sequence == cut;
+        if (kept && position.anchor != anchor_of(stream_[at_ - 1])) return "F532";
+        if (!kept && cut > before_first()) return "F532";
+        return before_first() > cut ? "F533" : nullptr;
+    }
 
     std::size_t place_after(std::uint64_t sequence) const {
         const auto after = std::upper_bound(stream_.begin(), stream_.end(), sequence,
@@ -128,14 +173,16 @@ class SimulatedSource final : public Source {
     World& world_;
     const std::uint32_t index_;
     const Stream& stream_;
+    const std::optional<Lost>& lost_;
     std::size_t at_ = 0;
     Timestamp connected_at_ = 0;
 };
 
-/// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some.
+/// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some; some
+/// it refuses or leaves to a person, for good.
 class SimulatedSink final : public Sink {
   public:
-    SimulatedSink(World& world, std::size_t index) : world_(world), index_(index), ledger_(world.ledgers[index]) {}
+    SimulatedSink(World& world, std::size_t index) : world_(world), ledger_(world.ledgers[index]) {}
 
     Status open() override {
         if (!world_.step(50 * kMillisecond) || world_.fault(world_.faults().sink_does_not_open))
@@ -154,9 +201,11 @@ class SimulatedSink final : public Sink {
         std::size_t effects = fails ? world_.chance.below(postings.size() + 1) : postings.size();
         std::vector<Delivery> answers(postings.size());
         for (std::size_t i = 0; i < effects; ++i) {
-            const bool unknown = world_.fault(world_.faults().sink_unknown);
-            if (!unknown || world_.chance.one_in(2)) take(postings[i]);
-            if (!unknown) answers[i] = {State::accepted, "document", ""};
+            check(postings[i]);
+            const bool unknown = does_not_know(postings[i]) || world_.fault(world_.faults().sink_unknown);
+            if (unknown && world_.chance.one_in(2)) continue;
+            const Delivery answer = judge(postings[i]);
+            if (!unknown) answers[i] = answer;
         }
         if (fails || !world_.step(5 * kMillisecond)) return lost;
         return answers;
@@ -185,24 +234,57 @@ class SimulatedSink final : public Sink {
     std::string describe() const override { return "a ledger of the simulator"; }
 
   private:
-    void take(const Posting& posting) {
+    void check(const Posting& posting) {
         check_durable(posting.epoch, "a posting");
+        if (ledger_.held.contains(posting.key))
+            world_.violation(fmt::format("key {} comes again, and the journal says that {} refused or parked it",
+                                         posting.key, ledger_.sink));
+        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
+            world_.violation(fmt::format("revision {} is sent to {}, which has not taken the one before",
+                                         posting.revision, ledger_.sink));
+    }
+
+    bool objects(const Posting& posting, const char* how, std::uint64_t n) const {
+        return n > 0 && hash64(posting.key, ledger_.objections.seed ^ hash64(how)) % n == 0;
+    }
+
+    bool does_not_know(const Posting& posting) {
+        if (objects(posting, "this life", world_.faults().sink_stays_unknown)) return true;
+        if (!objects(posting, "hesitates", ledger_.objections.hesitates)) return false;
+        return ledger_.hesitations[posting.key]++ < hash64(posting.key) % 6;
+    }
+
+    Delivery judge(const Posting& posting) {
+        if (objects(posting, "refuses", ledger_.objections.refuses)) return deny(posting, State::refused);
+        if (objects(posting, "parks", ledger_.objections.parks)) return deny(posting, State::parked);
+        take(posting);
+        return {State::accepted, "document", ""};
+    }
+
+    Delivery deny(const Posting& posting, State state) {
+        const auto [known, fresh] = ledger_.denied.emplace(posting.key, std::pair(posting, state));
+        check_same(known->second.first, posting);
+        if (fresh) ++world_.tally.faults;
+        return {state, "", "NOT_OPEN"};
+    }
+
+    void take(const Posting& posting) {
         const auto [known, fresh] = ledger_.by_key.emplace(posting.key, ledger_.postings.size());
         if (!fresh) {
             ++ledger_.repeats;
-            const Posting& before = ledger_.postings[known->second];
-            if (before.payload_hash != posting.payload_hash || before.epoch != posting.epoch ||
-                before.lineage.ids != posting.lineage.ids)
-                world_.violation(fmt::format("key {} of epoch {} comes again in epoch {} with another content",
-                                             posting.key, before.epoch, posting.epoch));
-            return;
+            return check_same(ledger_.postings[known->second], posting);
         }
         if (!ledger_.postings.empty() && posting.epoch < ledger_.postings.back().epoch)
             world_.violation(fmt::format("a posting of epoch {} takes effect after one of epoch {}", posting.epoch,
                                          ledger_.postings.back().epoch));
-        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
-            world_.violation(fmt::format("revision {} takes effect before the one before", posting.revision));
         ledger_.postings.push_back(posting);
+    }
+
+    void check_same(const Posting& before, const Posting& posting) {
+        if (before.payload_hash != posting.payload_hash || before.epoch != posting.epoch ||
+            before.lineage.ids != posting.lineage.ids)
+            world_.violation(fmt::format("key {} of epoch {} comes again in epoch {} with another content", posting.key,
+                                         before.epoch, posting.epoch));
     }
 
     void keep(const DeadLetter& letter) {
@@ -221,7 +303,6 @@ class SimulatedSink final : public Sink {
     }
 
     World& world_;
-    const std::size_t index_;
     Ledger& ledger_;
 };
 
@@ -229,6 +310,7 @@ Cut cut_of(const EpochResult& epoch) {
     Cut cut;
     for (std::size_t i = 0; i < kSources; ++i) {
         cut.last_sequence[i] = epoch.cuts[i].last_sequence;
+        cut.anchor_sequence[i] = epoch.cuts[i].anchor_sequence;
         cut.ingest_times[i] = epoch.cuts[i].ingest_times;
     }
     cut.idle = epoch.cut.idle;
@@ -279,8 +361,9 @@ void World::begin_life(const Faults& of_this_life) {
     faults_ = of_this_life;
     alive_ = true;
     died_by_ = Death::none;
-    disk_failed_ = false;
+    disk_failed_ = read_failed_ = false;
     steps_ = 0;
+    halt.clear();
     ++tally.lives;
     disk.set_capacity(faults_.small_disk ? chance.below(300'000) : UINT64_MAX);
     for (auto& told : told_) told.clear();
@@ -329,9 +412,15 @@ bool FaultyDisk::name_fails() {
     return true;
 }
 
+bool FaultyDisk::read_fails() {
+    if (!world_.fault(world_.faults().read_fails)) return false;
+    world_.read_has_failed();
+    return true;
+}
+
 std::error_code FaultyDisk::open(const std::string& path, Open how, std::unique_ptr<File>& file) {
     if (how != Open::existing && !world_.step()) return dead();
-    if (how != Open::existing && name_fails()) return error_of(std::errc::io_error);
+    if (how == Open::existing ? read_fails() : name_fails()) return error_of(std::errc::io_error);
     std::unique_ptr<File> opened;
     if (const std::error_code error = world_.disk.open(path, how, opened)) return error;
     file = std::make_unique<FaultyFile>(world_, std::move(opened));
@@ -359,7 +448,7 @@ std::error_code FaultyDisk::sync_directory(const std::string& path) {
 }
 
 std::error_code FaultyDisk::list(const std::string& path, std::vector<std::string>& names) {
-    return world_.disk.list(path, names);
+    return read_fails() ? error_of(std::errc::io_error) : world_.disk.list(path, names);
 }
 
 std::error_code FaultyDisk::free_bytes(const std::string& path, std::uint64_t& free) {
@@ -385,7 +474,35 @@ Result<EpochLog::Past> WatchedLog::recover() {
         world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
     world_.durable = last;
     world_.history.erase(world_.history.upper_bound(last), world_.history.end());
+    check_held(past->sinks);
     return past;
+}
+
+/// What a sink will never take, and a durable frame says so, is remembered.
+void WatchedLog::check_held(const std::vector<SinkPast>& sinks) {
+    for (Ledger& ledger : world_.ledgers) {
+        std::map<std::string, DeliveryState> held;
+        for (const SinkPast& sink : sinks) {
+            if (sink.position.sink != ledger.sink) continue;
+            for (const SinkConfirmation& said : sink.held) held[said.key] = said.state;
+        }
+        for (const auto& [key, state] : ledger.held) {
+            const auto found = held.find(key);
+            if (found == held.end() || found->second != state)
+                world_.violation(
+                    fmt::format("{} refused or parked key {}, and a restart does not know it", ledger.sink, key));
+        }
+        ledger.held = std::move(held);
+    }
+}
+
+void WatchedLog::note(const SinkAnswers& answers) {
+    for (const SinkConfirmation& said : answers.confirmations) {
+        if (said.state != DeliveryState::refused && said.state != DeliveryState::parked) continue;
+        for (Ledger& ledger : world_.ledgers) {
+            if (ledger.sink == said.sink) ledger.held[said.key] = said.state;
+        }
+    }
 }
 
 /// Only a source that has said so for long enough, and whose every message is in an epoch, may be idle.
@@ -399,15 +516,31 @@ void WatchedLog::check_idle(const EpochResult& epoch) {
     }
 }
 
+/// Of a stream that lacks something that was read, or has something else there, nothing more is taken.
+void WatchedLog::check_lost(const EpochResult& epoch) {
+    for (std::uint32_t source = 0; source < kSources; ++source) {
+        const std::optional<Lost>& lost = world_.lost[source];
+        if (!lost || (lost->kind != Lost::tail && lost->kind != Lost::replaced)) continue;
+        const auto before = world_.history.find(world_.durable);
+        const std::uint64_t cut = before == world_.history.end() ? 0 : before->second.last_sequence[source];
+        if (epoch.cuts[source].last_sequence > cut)
+            world_.violation(
+                fmt::format("source {} goes on behind {}, though its server has lost what was before", source, cut));
+    }
+}
+
 Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) {
     if (!world_.alive()) return Error{"F999", "dead"};
     if (epoch.epoch != world_.durable + 1)
         world_.violation(fmt::format("epoch {} is made after epoch {}", epoch.epoch, world_.durable));
+    check_lost(epoch);
     // Without room it comes again later.
     if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
     world_.history[epoch.epoch] = cut_of(epoch);
     const Status appended = log_.append(epoch, answers);
-    if (appended.ok()) world_.durable = epoch.epoch;
+    if (!appended.ok()) return appended;
+    world_.durable = epoch.epoch;
+    note(answers);
     return appended;
 }
 

@@ -11,6 +11,7 @@
 
 #include "pipeline/journal/crash_point.h"
 #include "pipeline/journal/disk.h"
+#include "pipeline/plan/delivery.h"
 #include "pipeline/plan/epoch_log.h"
 #include "pipeline/plan/sink.h"
 #include "pipeline/plan/source.h"
@@ -35,13 +36,28 @@ struct Faults {
     std::uint64_t write_has_no_room = 0;
     std::uint64_t write_fails = 0;
     std::uint64_t name_fails = 0;  ///< create, rename, unlink, synchronize a folder
+    std::uint64_t read_fails = 0;  ///< read or open what is there, list a folder
     std::uint64_t sink_fails = 0;
     std::uint64_t sink_unknown = 0;
+    std::uint64_t sink_stays_unknown = 0;  ///< postings that have no answer in this life, however often they are sent
     std::uint64_t sink_does_not_open = 0;
     std::uint64_t source_disconnects = 0;
     std::uint64_t source_does_not_open = 0;
     Duration slow_sink = 0;  ///< a delivery takes up to so long
     bool small_disk = false;
+};
+
+/// What a server holds in place of a stream, until its operator restores that.
+struct Lost {
+    enum Kind : std::uint8_t {
+        tail,       ///< its last messages are gone
+        replaced,   ///< and others have their sequences
+        head,       ///< its first messages are gone
+        made_new,   ///< it is another stream with the same messages
+        rewritten,  ///< one message is another one; nobody sees it who does not read it again
+    } kind = tail;
+    Stream stream;
+    bool shows = true;  ///< a message with an anchor is not there any more, or another one
 };
 
 /// What happened in all lives of all seeds, for the closing line.
@@ -55,10 +71,25 @@ struct Tally {
     std::set<CrashPoint> points;
 };
 
+/// What a sink has against postings, for good: their keys decide. Chances are 1 in N, 0: never.
+struct Objections {
+    std::uint64_t seed = 0;
+    std::uint64_t refuses = 0;
+    std::uint64_t parks = 0;
+    std::uint64_t hesitates = 0;  ///< says some times that it does not know, before it says anything else
+};
+
 /// One of the world's ledgers: keeps what took effect, whatever becomes of the daemon.
 struct Ledger {
+    std::string sink;  ///< its name in the config
+    Objections objections;
     std::vector<Posting> postings;  ///< in the order of their effect
     std::map<std::string, std::size_t> by_key;
+    std::map<std::string, std::pair<Posting, Sink::State>> denied;  ///< by key: was told to be refused or parked
+    std::map<std::string, std::uint64_t> hesitations;               ///< by key: how often it did not know
+    /// By key: what a durable frame says to be refused or parked. None of them may be sent again.
+    std::map<std::string, DeliveryState> held;
+    std::vector<Posting> waits;  ///< at the end, as the journal has it: refused, parked, and what corrects that
     std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> dead_letters;
     std::map<std::pair<std::string, std::string>, std::uint64_t> totals;  ///< by outcome and rule
     std::uint64_t repeats = 0;
@@ -67,6 +98,7 @@ struct Ledger {
 /// What an epoch was made of, as the log was given it or gave it back: input of the oracle.
 struct Cut {
     std::uint64_t last_sequence[kSources] = {};
+    std::uint64_t anchor_sequence[kSources] = {};
     std::vector<std::pair<std::uint64_t, Timestamp>> ingest_times[kSources];
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> ended;
@@ -98,6 +130,8 @@ class World {
     /// Whether an error that the disk gave explains that the daemon ended itself.
     bool disk_failed() const { return disk_failed_; }
     void disk_has_failed() { disk_failed_ = true; }
+    bool read_failed() const { return read_failed_; }
+    void read_has_failed() { disk_failed_ = read_failed_ = true; }
     const std::string& broken() const { return broken_; }
     const Faults& faults() const { return faults_; }
 
@@ -109,6 +143,11 @@ class World {
     Chance chance;
     SimulatedDisk disk;
     std::vector<Stream> streams;
+    std::optional<Lost> lost[kSources];
+    const Stream& served(std::uint32_t source) const { return lost[source] ? lost[source]->stream : streams[source]; }
+    /// The error with which a source has refused to open in this life because its stream is not what was read; empty:
+    /// none.
+    std::string halt;
     bool own_clock[kSources] = {};  ///< the source has no server that keeps the time
     Ledger ledgers[2];
     std::map<std::uint64_t, Cut> history;  ///< by epoch
@@ -126,6 +165,7 @@ class World {
     bool alive_ = true;
     Death died_by_ = Death::none;
     bool disk_failed_ = false;
+    bool read_failed_ = false;
     std::uint64_t steps_ = 0;
     std::string broken_;
     struct IdlePeriod {
@@ -151,6 +191,7 @@ class FaultyDisk final : public Disk {
 
   private:
     bool name_fails();
+    bool read_fails();
     World& world_;
 };
 
@@ -166,6 +207,9 @@ class WatchedLog final : public EpochLog {
 
   private:
     void check_idle(const EpochResult& epoch);
+    void check_held(const std::vector<SinkPast>& sinks);
+    void check_lost(const EpochResult& epoch);
+    void note(const SinkAnswers& answers);
     World& world_;
     EpochLog& log_;
 };

@@ -37,6 +37,13 @@ TEST(JetStreamReply, RefusesEverythingElse) {
     EXPECT_FALSE(parse_jetstream_reply("_INBOX.V.c.1.4.5.1795575248535662687.6"));
 }
 
+/// Of a start that has no snapshot: it reads from the first message on once more.
+SourcePosition reading_again(const SourcePosition& position) {
+    SourcePosition again;
+    again.newest_anchor = position.anchor;
+    return again;
+}
+
 /// A second connection: the plant, and whoever meddles.
 class Plant {
   public:
@@ -322,6 +329,8 @@ TEST_F(JetStreamSourceTest, HaltsWhenTheStreamWasCreatedAnew) {
     EXPECT_THAT(error->message, HasSubstr("SOURCE_IDENTITY"));
     JetStreamSource again(options());
     EXPECT_EQ(again.open(position).error().code, "F530");
+    JetStreamSource from_the_beginning(options());
+    EXPECT_EQ(from_the_beginning.open(reading_again(position)).error().code, "F530");
 }
 
 TEST_F(JetStreamSourceTest, HaltsWhenTheStreamLostItsTailOrUsedItsSequencesAgain) {
@@ -339,6 +348,9 @@ TEST_F(JetStreamSourceTest, HaltsWhenTheStreamLostItsTailOrUsedItsSequencesAgain
         ASSERT_TRUE(source.open({}).ok());
         EXPECT_EQ(take(source, 3).texts.size(), 3u);
         position = source.position();
+        JetStreamSource again(options());
+        ASSERT_TRUE(again.open(reading_again(position)).ok());
+        EXPECT_EQ(take(again, 3).texts.size(), 3u);
     }
     server_->stop();
     std::filesystem::remove_all(store);
@@ -348,6 +360,7 @@ TEST_F(JetStreamSourceTest, HaltsWhenTheStreamLostItsTailOrUsedItsSequencesAgain
     const Status regression = shorter.open(position);
     ASSERT_FALSE(regression.ok());
     EXPECT_EQ(regression.error().code, "F531") << regression.error().message;
+    EXPECT_EQ(shorter.open(reading_again(position)).error().code, "F531");
 
     while (!plant_->publish("another message 3")) {
     }
@@ -355,6 +368,7 @@ TEST_F(JetStreamSourceTest, HaltsWhenTheStreamLostItsTailOrUsedItsSequencesAgain
     const Status other = reused.open(position);
     ASSERT_FALSE(other.ok());
     EXPECT_EQ(other.error().code, "F532") << other.error().message;
+    EXPECT_EQ(reused.open(reading_again(position)).error().code, "F532");
 }
 
 TEST_F(JetStreamSourceTest, HaltsAtMessagesThatWentBeforeTheyWereReadUnlessToldToCountThem) {

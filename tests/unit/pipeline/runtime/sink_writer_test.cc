@@ -279,5 +279,22 @@ TEST_F(SinkWriterTest, OfAnEpochThatIsUnknownInPartEachPostingSpeaksForItself) {
     EXPECT_EQ(taken().back(), "ledger settled 1 at " + std::to_string(book_.stored));
 }
 
+TEST_F(SinkWriterTest, WhatIsRefusedAtLastIsNotUnknownAnyMore) {
+    book_.answers["1:1"] = {{Sink::State::unknown, {}, "late"}, {Sink::State::refused, {}, "CLOSED"}};
+    book_.unknown = {"1:2"};
+    ASSERT_TRUE(writer_->start().ok());
+    ASSERT_TRUE(writer_->push(epoch_of(1, {"1:1", "1:2"})));
+    while (writer_->status().refused == 0) std::this_thread::yield();
+    const auto texts = taken();
+    ASSERT_EQ(texts.size(), 2u);
+    EXPECT_EQ(texts[0], fmt::format("1:1 {} 2  CLOSED", kRefused));
+    EXPECT_THAT(texts[1], testing::StartsWith(fmt::format("1:2 {} ", static_cast<int>(DeliveryState::unknown))));
+    {
+        std::lock_guard lock(book_.mutex);
+        book_.unknown.clear();
+    }
+    writer_->finish();
+}
+
 }  // namespace
 }  // namespace takt
