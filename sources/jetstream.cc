@@ -142,7 +142,7 @@ Status JetStreamSource::open(const SourcePosition& position) {
         newest_ = std::move(*newest);
         if (anchor_.created == 0) anchor_.created = newest_.created;
     }
-    const bool begins = position.anchor.empty() && position.next_sequence <= 1;
+    const bool begins = position.anchor.empty() && position.next_sequence <= 1 && !position.from_start;
     if (begins && options_.start_sequence > 0) next_sequence_ = static_cast<std::uint64_t>(options_.start_sequence);
     // Without a sequence of its own, a beginning takes the stream as it is.
     if (begins && options_.start_sequence == 0) next_sequence_ = 0;
@@ -152,7 +152,8 @@ Status JetStreamSource::open(const SourcePosition& position) {
     const std::uint64_t wanted = next_sequence_;
     if (Status checked = check_stream(); !checked.ok()) return checked;
     const std::uint64_t start = wanted > 0 ? wanted : next_sequence_;
-    if (begins && start > 1) missing_before_.insert(missing_before_.begin(), {1, start - 1, HoleKind::before_start});
+    if ((begins || position.from_start) && start > 1)
+        missing_before_.insert(missing_before_.begin(), {1, start - 1, HoleKind::before_start});
     return make_consumer();
 }
 

@@ -258,16 +258,23 @@ Result<std::optional<SnapshotStore::Snapshot>> SnapshotStore::look(Disk& disk, c
 
 Result<SnapshotStore::Found> SnapshotStore::load() {
     Found found;
+    std::optional<Error> unread;
     while (!epochs_.empty()) {
         Result<Snapshot> snapshot = read(epochs_.back());
         if (snapshot) {
             found.newest = std::move(*snapshot);
             break;
         }
+        // What cannot be read now may be read by the next start: only damage is removed.
+        if (snapshot.error().code == "E700") {
+            unread = snapshot.error();
+        } else {
+            unusable_.push_back(epochs_.back());
+        }
         found.unusable.push_back({epochs_.back(), snapshot.error().text()});
-        unusable_.push_back(epochs_.back());
         epochs_.pop_back();
     }
+    if (!found.newest && unread) return *unread;
     return found;
 }
 

@@ -17,6 +17,9 @@ struct SourcePosition {
     /// The anchor of a later message that was read, too, when messages from `next_sequence` on are only read once more:
     /// verified like the other one. Empty: there is none.
     std::string newest_anchor = {};
+    /// `next_sequence` is the first one that was ever read, whatever the config says of a beginning: what lies before
+    /// it is no loss.
+    bool from_start = false;
 };
 
 /// Where input comes from. One reader thread of the engine owns it after `open`; `describe` may be called by any

@@ -13,6 +13,8 @@ namespace {
 
 /// Between two looks for what people have ordered.
 constexpr Duration kControlInterval = 200 * kMillisecond;
+/// A source that says for so long that it has no more than it told has lost what the journal has read after that.
+constexpr Duration kReplayPatience = 30 * kSecond;
 
 /// Messages [first, first + count) as a block that shares the memory.
 std::shared_ptr<const MessageBlock> slice(const std::shared_ptr<const MessageBlock>& block, std::size_t first,
@@ -164,7 +166,8 @@ Result<bool> Cutter::replay_source(std::uint32_t source, const SourceCut& cut) {
         if (block == nullptr) block = readers_[source]->take();
         if (block == nullptr) {
             if (view.error) return *view.error;
-            if (!view.ended) return false;
+            const bool says_no_more = view.idle_since && clock_.monotonic() - *view.idle_since >= kReplayPatience;
+            if (!view.ended && !says_no_more) return false;
             return Error{"F620",
                          fmt::format("SOURCE_REGRESSION: source '{}' ends at {}, the journal has read it up to {}",
                                      plan_.sources[source].name, fed_[source], cut.last_sequence)};

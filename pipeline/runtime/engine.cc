@@ -75,6 +75,7 @@ class Engine::Impl {
     Status recover();
     Status replay();
     bool make_durable(const EpochResult& epoch);
+    void begin_again(const std::vector<SourceSum>& sums);
     void go_on_behind(const std::vector<SourceCut>& cuts);
     void take_snapshot_if_due();
     void take_snapshot();
@@ -247,6 +248,7 @@ Status Engine::Impl::recover() {
         released_again_.push_back(std::make_shared<const EpochResult>(std::move(epoch)));
     }
     last_logged_ = std::max(last_logged_, base);
+    if (!past->state && !replayed_.empty()) begin_again(replayed_.back().audit.sources);
     if (!replayed_.empty()) {
         go_on_behind(replayed_.back().cuts);
     } else if (past->state) {
@@ -268,6 +270,17 @@ Status Engine::Impl::recover() {
          {"epochs_to_make_again", std::to_string(replayed_.size())},
          {"epochs_to_release_again", std::to_string(released_again_.size())}});
     return {};
+}
+
+/// Without a state sources are read from where they were read first: a beginning that the config describes ("new") may
+/// be another one by now.
+void Engine::Impl::begin_again(const std::vector<SourceSum>& sums) {
+    positions_.resize(plan_.sources.size());
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        if (sums[i].received == 0) continue;
+        positions_[i].next_sequence = sums[i].holes[static_cast<std::size_t>(HoleKind::before_start)] + 1;
+        positions_[i].from_start = true;
+    }
 }
 
 /// Sources that cannot be read again: what the log has of them comes from the log, so they go on behind it. All others

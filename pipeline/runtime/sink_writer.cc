@@ -272,8 +272,10 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
     if (!refusal.empty()) status_.last_refusal = std::move(refusal);
     const bool any = accepted + held.size() > 0;
     // What an earlier attempt did not know of them is not to be told after it.
-    for (const SinkConfirmation& said : held) {
-        if (!mutant("unknown_after_refused")) part_said_.erase(said.key);
+    for (const auto* settled : {&held, &taken}) {
+        for (const SinkConfirmation& said : *settled) {
+            if (!mutant("unknown_after_refused")) part_said_.erase(said.key);
+        }
     }
     if (mutant("refused_counts_as_accepted")) held.clear();
     std::move(held.begin(), held.end(), std::back_inserter(said_));
