@@ -141,16 +141,20 @@ Result<std::vector<OpenPosting>> choose_held(const std::vector<OpenPosting>& ope
     return chosen;
 }
 
-/// Those that wait behind what was chosen, in their order: they are sent when it is settled.
-std::vector<OpenPosting> followers_of(const std::vector<OpenPosting>& chosen, const std::vector<OpenPosting>& open) {
+/// How many wait behind what was chosen: they are sent when it is settled.
+std::size_t count_behind(const std::vector<OpenPosting>& chosen, const std::vector<OpenPosting>& open) {
     std::set<std::pair<const SinkOutbox*, std::string>> released;
     for (const OpenPosting& one : chosen) released.emplace(one.sink, one.posting().key);
-    std::vector<OpenPosting> followers;
+    std::size_t behind = 0;
     for (const OpenPosting& one : open) {
-        if (!one.only_waits_behind() || !released.contains({one.sink, one.posting().previous_key})) continue;
-        if (released.emplace(one.sink, one.posting().key).second) followers.push_back(one);
+        if (!one.only_waits_behind()) continue;
+        const bool follows = released.contains({one.sink, one.posting().previous_key}) ||
+                             released.contains({one.sink, one.posting().key});
+        if (!follows) continue;
+        released.emplace(one.sink, one.posting().key);
+        ++behind;
     }
-    return followers;
+    return behind;
 }
 
 int order_about_held(const OutboxOptions& options, HoldOrder::Action action) {
@@ -164,27 +168,24 @@ int order_about_held(const OutboxOptions& options, HoldOrder::Action action) {
         fmt::print("nothing is held\n");
         return kExitOk;
     }
-    const std::vector<OpenPosting> followers = followers_of(*chosen, *open);
+    const std::size_t behind = count_behind(*chosen, *open);
     std::vector<HoldOrder> orders;
-    const auto add = [&](const OpenPosting& one, HoldOrder::Action what) {
+    for (const OpenPosting& one : *chosen) {
+        // One that waits behind another one goes with it.
+        if (one.only_waits_behind()) continue;
         HoldOrder& order = orders.emplace_back();
-        order.action = what;
+        order.action = action;
         order.sink = one.sink->sink;
         order.key = one.posting().key;
-        if (what == HoldOrder::Action::close) order.reference = options.reference;
+        if (action == HoldOrder::Action::close) order.reference = options.reference;
         order.who = options.who.empty() ? user_name() : options.who;
         order.why = options.why;
         order.time = system_clock().wall();
-        order.posting = one.entry->posting;
-    };
-    for (const OpenPosting& one : *chosen) add(one, action);
-    for (const OpenPosting& one : followers) add(one, HoldOrder::Action::resend);
-    std::stable_sort(orders.begin(), orders.end(),
-                     [](const HoldOrder& a, const HoldOrder& b) { return a.posting->epoch < b.posting->epoch; });
+    }
     if (Status written = write_hold_orders(real_disk(), options.state, orders); !written) return fail(written.error());
     const bool resend = action == HoldOrder::Action::resend;
-    fmt::print("{} ordered to be {}", chosen->size(), resend ? "sent again" : "closed");
-    if (!followers.empty()) fmt::print(", and {} that wait behind to be sent", followers.size());
+    fmt::print("{} ordered to be {}", orders.size(), resend ? "sent again" : "closed");
+    if (behind > 0) fmt::print(", and {} that wait behind to be sent", behind);
     fmt::print(". The running pipeline takes them at once, otherwise the next `takt run --state {}` does.\n",
                options.state);
     return kExitOk;

@@ -9,9 +9,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 namespace takt {
 namespace {
+
+/// A process that was killed is gone at once, but its children, which share its locks, a moment later.
+constexpr std::chrono::seconds kLockPatience{1};
+constexpr std::chrono::milliseconds kLockPause{10};
 
 std::error_code last_error() {
     return {errno, std::generic_category()};
@@ -69,7 +75,14 @@ class RealFile final : public File {
     }
 
     std::error_code fdatasync() override { return error_of(::fdatasync(descriptor_)); }
-    std::error_code lock() override { return error_of(::flock(descriptor_, LOCK_EX | LOCK_NB)); }
+    std::error_code lock() override {
+        const auto until = std::chrono::steady_clock::now() + kLockPatience;
+        while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+            if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) return last_error();
+            std::this_thread::sleep_for(kLockPause);
+        }
+        return {};
+    }
 
   private:
     const int descriptor_;

@@ -29,8 +29,8 @@ class File {
     /// Returns when the bytes, and the size that they need, survive a power cut. After an error nobody knows what is on
     /// the disk, and another attempt would report success for bytes that the system has dropped.
     virtual std::error_code fdatasync() = 0;
-    /// Locks the file for this process until it is closed; std::errc::resource_unavailable_try_again where another has
-    /// it.
+    /// Locks the file for this process until it is closed; std::errc::resource_unavailable_try_again where another one
+    /// has it and does not give it up within a second.
     virtual std::error_code lock() = 0;
 };
 

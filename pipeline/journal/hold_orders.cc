@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <iterator>
-#include <unordered_map>
 #include <utility>
 
-#include "pipeline/base/check.h"
 #include "pipeline/base/clock.h"
 #include "pipeline/journal/durable_text.h"
 #include "pipeline/journal/frame.h"
@@ -29,19 +27,8 @@ Result<std::vector<HoldOrder>> read_hold_orders(Disk& disk, const std::string& p
         return disk_error("cannot read", path, error);
     Result<StoredFrame> stored = decode_frame(bytes);
     if (!stored) return Error{stored.error().code, fmt::format("{}: {}", path, stored.error().message)};
-    std::unordered_map<std::string, std::shared_ptr<const Posting>> postings;
-    for (Posting& posting : stored->frame.result.postings) {
-        std::string key = posting.key;
-        postings.emplace(std::move(key), std::make_shared<const Posting>(std::move(posting)));
-    }
     std::vector<HoldOrder> orders = std::move(stored->frame.result.cut.orders);
-    for (HoldOrder& order : orders) {
-        const auto posting = postings.find(order.key);
-        if (posting == postings.end())
-            return Error{"F708", fmt::format("{} orders something about {}, which is not in it", path, order.key)};
-        order.posting = posting->second;
-        order.file = name;
-    }
+    for (HoldOrder& order : orders) order.file = name;
     return orders;
 }
 
@@ -50,12 +37,6 @@ Result<std::vector<HoldOrder>> read_hold_orders(Disk& disk, const std::string& p
 Status write_hold_orders(Disk& disk, const std::string& state_directory, const std::vector<HoldOrder>& orders) {
     Frame frame;
     frame.result.cut.orders = orders;
-    for (const HoldOrder& order : orders) {
-        CHECK(order.posting != nullptr && order.posting->key == order.key);
-        const auto same = [&](const Posting& posting) { return posting.key == order.key; };
-        if (std::none_of(frame.result.postings.begin(), frame.result.postings.end(), same))
-            frame.result.postings.push_back(*order.posting);
-    }
     const Result<std::string> bytes = encode_frame(FrameContext{}, frame, {});
     if (!bytes) return bytes.error();
     const std::string folder = folder_in(state_directory);
@@ -76,11 +57,13 @@ std::vector<HoldOrder> HoldOrders::take() {
     if (disk_.list(folder_, names)) return orders;  // nobody has ordered anything yet
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
-        if (!name.ends_with(kEnding) || !taken_.insert(name).second) continue;
+        if (!name.ends_with(kEnding) || taken_.contains(name)) continue;
         Result<std::vector<HoldOrder>> some = read_hold_orders(disk_, fmt::format("{}/{}", folder_, name), name);
+        // What the system does not read now it may read at the next look.
+        if (some || some.error().code != "E700") taken_.insert(name);
         if (!some) {
-            log(LogLevel::error, "an order about postings cannot be read and is left alone",
-                {{"error", some.error().text()}});
+            if (unread_.insert(name).second)
+                log(LogLevel::error, "an order about postings cannot be read", {{"error", some.error().text()}});
             continue;
         }
         std::move(some->begin(), some->end(), std::back_inserter(orders));

@@ -13,8 +13,8 @@ namespace takt {
 // What people order about postings that a sink has refused or parked, on its way to the daemon: files in `orders/` of
 // the state directory (docs/formats/state.md), each a frame by itself, so that damage is seen.
 
-/// Leaves the orders, which have their postings, for the daemon that has the directory now or next; it takes them
-/// together. Durable when it returns. E700, E701, F709.
+/// Leaves the orders for the daemon that has the directory now or next; it takes them together. Durable when it
+/// returns. E700, E701, F709.
 Status write_hold_orders(Disk& disk, const std::string& state_directory, const std::vector<HoldOrder>& orders);
 
 /// The daemon's side. One thread takes; another one may say what is durable meanwhile.
@@ -22,8 +22,8 @@ class HoldOrders {
   public:
     HoldOrders(Disk& disk, const std::string& state_directory);
 
-    /// What has been ordered since the last call, each once in the life of this object. What cannot be read is logged
-    /// once and left there.
+    /// What has been ordered since the last call, each once in the life of this object. What is damaged is
+    /// logged and left there.
     std::vector<HoldOrder> take();
     /// An epoch with these is durable: their file is not needed any more. One that stays (E700) does no harm: its
     /// orders are about postings that are held no more.
@@ -32,7 +32,8 @@ class HoldOrders {
   private:
     Disk& disk_;
     const std::string folder_;
-    std::set<std::string> taken_;  ///< names of files; of the thread that takes
+    std::set<std::string> taken_;   ///< names of files; of the thread that takes
+    std::set<std::string> unread_;  ///< the same; they were logged
 };
 
 }  // namespace takt

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
+#include "pipeline/base/mutant.h"
 #include "pipeline/journal/durable_text.h"
 #include "pipeline/journal/journal.h"
 
@@ -127,6 +129,13 @@ void Outbox::confirm(SinkConfirmation said) {
     const Place place = known->second;
     SinkOutbox& sink = sinks_[index];
     std::shared_ptr<const Posting> posting = place.entry->posting;
+    if (said.state == DeliveryState::parked && said.reason == kEarlierRevision &&
+        !holds(index, posting->previous_key) && !mutant("late_parking_holds")) {
+        // It was parked, and then let go with the one before: an order came in between, and it has been sent by now.
+        said.state = DeliveryState::ready;
+        said.reason.clear();
+        place.entry->last.since = epoch_;
+    }
     if (is_waiting(said.state) && !place.held) {
         // It keeps its place among those that wait.
         count_out(total_of(sink, place.entry->last.state), *posting);
@@ -141,24 +150,46 @@ void Outbox::confirm(SinkConfirmation said) {
     put(index, std::move(posting), std::move(said));
 }
 
-/// About a posting that is not held it changes nothing.
-void Outbox::follow(const HoldOrder& order, std::uint64_t epoch) {
-    const std::size_t index = sink_at(order.sink);
-    const auto known = places_[index]->find(order.key);
-    if (known == places_[index]->end() || !known->second.held) return;
+bool Outbox::holds(std::size_t sink, const std::string& key) const {
+    const auto known = places_[sink]->find(key);
+    return known != places_[sink]->end() && known->second.held;
+}
+
+void Outbox::release(std::size_t index, const std::string& key, DeliveryState state, const HoldOrder& order) {
     SinkConfirmation said;
     said.sink = order.sink;
-    said.key = order.key;
-    said.attempt = known->second.entry->last.attempt;
-    said.since = epoch;
+    said.key = key;
+    said.state = state;
+    said.attempt = (*places_[index]).at(key).entry->last.attempt;
     said.time = order.time;
-    if (order.action == HoldOrder::Action::close) {
-        said.state = DeliveryState::closed;
+    if (state == DeliveryState::closed) {
         said.reference = order.reference;
         said.reason = order.why;
         said.owner = order.who;
+    } else {
+        said.since = epoch_;
     }
     confirm(std::move(said));
+}
+
+/// The posting, and what only waits behind it, then behind that. About one that is not held it changes nothing.
+void Outbox::follow(const HoldOrder& order) {
+    const std::size_t index = sink_at(order.sink);
+    if (!holds(index, order.key) || mutant("order_not_in_outbox")) return;
+    release(index, order.key, order.action == HoldOrder::Action::close ? DeliveryState::closed : DeliveryState::ready,
+            order);
+    std::vector<std::string> released = {order.key};
+    while (!released.empty()) {
+        const std::string before = std::move(released.back());
+        released.pop_back();
+        std::vector<std::string> behind;
+        for (const SinkOutbox::Entry& entry : sinks_[index].held) {
+            if (entry.last.reason == kEarlierRevision && entry.posting->previous_key == before)
+                behind.push_back(entry.posting->key);
+        }
+        for (const std::string& key : behind) release(index, key, DeliveryState::ready, order);
+        std::move(behind.begin(), behind.end(), std::back_inserter(released));
+    }
 }
 
 void Outbox::settle(const SinkPosition& position) {
@@ -184,7 +215,7 @@ void Outbox::add(const StoredFrame& stored) {
     name_sinks(stored.frame.routes, result.epoch);
     for (const SinkConfirmation& said : stored.frame.confirmations) confirm(said);
     for (const SinkPosition& position : stored.frame.positions) settle(position);
-    for (const HoldOrder& order : result.cut.orders) follow(order, result.epoch);
+    for (const HoldOrder& order : result.cut.orders) follow(order);
     for (const Posting& posting : result.postings) {
         std::shared_ptr<const Posting> shared;
         for (std::size_t index = 0; index < sinks_.size(); ++index) {

@@ -89,7 +89,9 @@ class Outbox {
     std::size_t sink_at(const std::string& name);
     void put(std::size_t sink, std::shared_ptr<const Posting> posting, SinkConfirmation said);
     void confirm(SinkConfirmation said);
-    void follow(const HoldOrder& order, std::uint64_t epoch);
+    bool holds(std::size_t sink, const std::string& key) const;
+    void follow(const HoldOrder& order);
+    void release(std::size_t sink, const std::string& key, DeliveryState state, const HoldOrder& order);
     void settle(const SinkPosition& position);
 
     std::uint64_t epoch_ = 0;

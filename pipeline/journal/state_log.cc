@@ -256,7 +256,7 @@ void StateLog::recall_sinks(const Outbox& outbox, Past& past) const {
                 sink.undelivered.push_back(*entry.posting);
         }
         if (mutant("refusal_forgotten")) continue;
-        for (const SinkOutbox::Entry& entry : known->held) sink.held.push_back(entry.last);
+        for (const SinkOutbox::Entry& entry : known->held) sink.held.push_back({entry.last, entry.posting});
     }
     for (const SinkOutbox& known : outbox.sinks()) {
         const bool gone = std::none_of(routes_.begin(), routes_.end(),

@@ -49,8 +49,8 @@ struct SinkConfirmation {
 /// The reason of a posting that is parked because an earlier revision of its pane is refused or parked.
 constexpr const char* kEarlierRevision = "EARLIER_REVISION";
 
-/// A control input: what a person orders about a posting that a sink has refused or parked. About one that the sink
-/// does not hold (any more) it changes nothing.
+/// A control input: what a person orders about a posting that a sink has refused or parked. What waits behind it goes
+/// with it. About one that the sink does not hold (any more) it changes nothing.
 struct HoldOrder {
     enum class Action : std::uint8_t {
         resend,  ///< it goes to the sink again, under its key
@@ -62,9 +62,7 @@ struct HoldOrder {
     std::string reference = {};  ///< of what was booked instead, where it is closed
     std::string who = {};
     std::string why = {};
-    Timestamp time = 0;  ///< when it was given: for people only
-    std::shared_ptr<const Posting> posting =
-        {};                 ///< null where it comes from a journal; shared by the orders and their epoch
+    Timestamp time = 0;     ///< when it was given: for people only
     std::string file = {};  ///< where the order came from; empty where it comes from a journal
 };
 
@@ -93,12 +91,18 @@ struct SinkAnswers {
     std::vector<SinkPosition> positions;          ///< of sinks that got further; the confirmations come before
 };
 
+/// A posting that is refused or parked.
+struct HeldPosting {
+    SinkConfirmation said;
+    std::shared_ptr<const Posting> posting;  ///< shared by the sinks that hold it
+};
+
 /// Where a sink stood when the run before ended, as the log knows it.
 struct SinkPast {
     std::uint64_t until = 0;  ///< the log's last epoch: what follows is about the postings up to it
     SinkPosition position;
     std::map<std::string, std::uint32_t> waiting;  ///< keys that must be sent, with the attempts that are known of
-    std::vector<SinkConfirmation> held;            ///< refused and parked
+    std::vector<HeldPosting> held;
     std::vector<Posting> undelivered;  ///< of those that are waiting, what is older than the epochs that come again
 };
 

@@ -254,7 +254,7 @@ void Cutter::take_control(CutOptions& cut) {
     cut.orders = std::exchange(orders_, {});
 }
 
-bool Cutter::cut_if_due(bool answers) {
+bool Cutter::cut_if_due(bool news) {
     const Timestamp now = clock_.monotonic();
     CutOptions options;
     find_idle(now, options);
@@ -263,8 +263,8 @@ bool Cutter::cut_if_due(bool answers) {
     // With messages in hand the news can wait until their epoch is due.
     const bool changed =
         std::any_of(tables_.begin(), tables_.end(), [](const auto& table) { return table->view().waiting; });
-    const bool news = messages_ == 0 && (changed || any_control() || answers || adds(options.idle, last_cut_.idle) ||
-                                         adds(options.ended, last_cut_.ended));
+    news = messages_ == 0 && (news || changed || any_control() || adds(options.idle, last_cut_.idle) ||
+                              adds(options.ended, last_cut_.ended));
     if (!due && !news) return false;
     for (const auto& table : tables_) {
         if (auto version = table->take()) options.tables.push_back(std::move(*version));

@@ -32,8 +32,8 @@ class Cutter {
     /// credit.
     bool take();
     /// Ends the epoch when it is time, or when a source became idle or ended and the watermark may move, when a table
-    /// has changed or something was ordered, or when there are `answers` of sinks for a frame.
-    bool cut_if_due(bool answers = false);
+    /// has changed or something was ordered, or when there is other `news` for a frame.
+    bool cut_if_due(bool news = false);
     /// Input goes on after these cuts; before anything else.
     void resume(const std::vector<SourceCut>& cuts);
     /// Of any source, in any order: these are not read, but dead letters; before anything else.

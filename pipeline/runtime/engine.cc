@@ -27,7 +27,7 @@ namespace {
 /// Epochs that are made and wait to be durable, at most; the next ones are made meanwhile.
 constexpr std::size_t kEpochsAhead = 2;
 
-/// Without events for so long, what sinks have said goes into a frame of its own.
+/// Without input for so long, what sinks have refused goes into a frame of its own.
 constexpr Duration kQuiet = kSecond;
 
 /// From one snapshot's begin to the next one's pass at least so many times what the one took: a state that has grown
@@ -81,7 +81,7 @@ class Engine::Impl {
     void take_snapshot();
     Status await_snapshot();
     void record_answers();
-    bool answers_wait() const;
+    bool news_waits() const;
     std::uint64_t delivered() const;
     Next next_step();
     void cut_epochs();
@@ -132,7 +132,7 @@ class Engine::Impl {
     std::atomic<std::uint64_t> released_ = 0;  ///< the newest epoch that was released
     bool finished_ = false;                    ///< the writers are; set while no epoch is under way
     std::vector<SourcePosition> positions_;    ///< where the readers start; empty: at the beginning
-    Timestamp last_cut_ = 0;                   ///< monotonic
+    Timestamp last_input_ = 0;                 ///< monotonic: input was taken, or an epoch was cut
     Timestamp last_snapshot_ = 0;              ///< the same
     std::uint64_t snapshot_epoch_ = 0;         ///< of the newest snapshot, as far as it is known to be written
     Thread snapshot_writer_;
@@ -338,11 +338,10 @@ void Engine::Impl::record_answers() {
     drain();
 }
 
-/// Whether sinks have said something that is in no frame, and none was cut for a while.
-bool Engine::Impl::answers_wait() const {
-    if (options_.log == nullptr) return false;
-    if (options_.clock->monotonic() - last_cut_ < kQuiet) return false;
-    return std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->has_answers(); });
+/// Whether people wait for what sinks have said, and no event has brought a frame for it for a while.
+bool Engine::Impl::news_waits() const {
+    if (options_.log == nullptr || options_.clock->monotonic() - last_input_ < kQuiet) return false;
+    return std::any_of(writers_.begin(), writers_.end(), [](const auto& writer) { return writer->has_news(); });
 }
 
 std::uint64_t Engine::Impl::delivered() const {
@@ -531,6 +530,7 @@ Engine::Impl::Next Engine::Impl::next_step() {
 }
 
 void Engine::Impl::cut_epochs() {
+    last_input_ = options_.clock->monotonic();
     while (true) {
         switch (next_step()) {
             case Next::abort:
@@ -551,8 +551,9 @@ void Engine::Impl::cut_epochs() {
                 break;
         }
         const bool took = cutter_.take();
-        if (cutter_.cut_if_due(answers_wait())) {
-            last_cut_ = options_.clock->monotonic();
+        const bool cut = cutter_.cut_if_due(news_waits());
+        if (took || cut) last_input_ = options_.clock->monotonic();
+        if (cut) {
             take_snapshot_if_due();
         } else if (!took) {
             wait_for_input(std::max<Duration>(0, cutter_.due_in()));

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "pipeline/base/check.h"
+#include "pipeline/base/mutant.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
@@ -54,7 +55,8 @@ Status LiveTables::complete(TableVersion& version) const {
         std::move(some->begin(), some->end(), std::back_inserter(updates));
     }
     const auto empty = TableBuilder(now.spec()).build();
-    Result<std::shared_ptr<const TemporalTable>> made = updated(version.whole ? **empty : now, updates);
+    Result<std::shared_ptr<const TemporalTable>> made =
+        updated(version.whole || mutant("table_change_counts_as_all") ? **empty : now, updates);
     if (!made) return made.error();
     version.content = std::move(*made);
     return {};
@@ -85,6 +87,7 @@ std::shared_ptr<const TableEntries> LiveTables::entries(std::uint32_t table) con
 }
 
 void LiveTables::save(std::vector<EngineState::Table>& tables) const {
+    if (mutant("tables_not_in_snapshot")) return;
     for (std::uint32_t index = 0; index < tables_.size(); ++index) {
         if (auto known = entries(index)) tables.push_back({plan_.tables[index].name, std::move(known)});
     }

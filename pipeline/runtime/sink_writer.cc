@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <tuple>
 
 #include "pipeline/base/mutant.h"
 #include "pipeline/observe/log.h"
@@ -53,9 +54,9 @@ void SinkWriter::resume(SinkPast past, const RunIdentity& run) {
     durable_.store(taken_);
     status_.waiting = past_.undelivered.size();
     if (status_.waiting > 0) status_.waiting_since = options_.clock->monotonic();
-    for (const SinkConfirmation& held : past_.held) {
-        const bool behind = held.reason == kEarlierRevision;
-        held_.insert_or_assign(held.key, Held{behind, held.attempt});
+    for (const HeldPosting& held : past_.held) {
+        const bool behind = held.said.reason == kEarlierRevision;
+        held_.insert_or_assign(held.said.key, Held{behind, held.said.attempt, held.posting});
         ++status_.held;
         if (behind) ++status_.blocked;
     }
@@ -78,6 +79,11 @@ void SinkWriter::take_answers(SinkAnswers& answers) {
 bool SinkWriter::has_answers() const {
     std::lock_guard lock(mutex_);
     return changed_since_taken_ || !said_.empty() || !part_said_.empty();
+}
+
+bool SinkWriter::has_news() const {
+    std::lock_guard lock(mutex_);
+    return !said_.empty();
 }
 
 bool SinkWriter::to_send(const Posting& posting) const {
@@ -212,14 +218,17 @@ void SinkWriter::hold_back(std::vector<Posting>& pending) {
             free.push_back(std::move(posting));
             continue;
         }
-        held_.insert_or_assign(posting.key, Held{true, 0});
         log(LogLevel::warning, "posting waits: an earlier revision of its pane is refused or parked",
             {{"sink", plan_.name}, {"type", posting.type}, {"key", posting.key}, {"earlier", posting.previous_key}});
-        std::lock_guard lock(mutex_);
-        said_.push_back(confirmation(posting, {Sink::State::parked, {}, kEarlierRevision}));
-        --status_.waiting;
-        ++status_.held;
-        ++status_.blocked;
+        {
+            std::lock_guard lock(mutex_);
+            said_.push_back(confirmation(posting, {Sink::State::parked, {}, kEarlierRevision}));
+            --status_.waiting;
+            ++status_.held;
+            ++status_.blocked;
+        }
+        std::string key = posting.key;
+        held_.insert_or_assign(std::move(key), Held{true, 0, std::make_shared<const Posting>(std::move(posting))});
     }
     pending = std::move(free);
 }
@@ -248,7 +257,8 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
             case Sink::State::parked:
                 refused += answers[i].state == Sink::State::refused ? 1 : 0;
                 held.push_back(confirmation(pending[i], answers[i]));
-                held_.insert_or_assign(pending[i].key, Held{false, held.back().attempt});
+                held_.insert_or_assign(pending[i].key,
+                                       Held{false, held.back().attempt, std::make_shared<const Posting>(pending[i])});
                 refusal = fmt::format("{} {}: {}", pending[i].type, pending[i].key, answers[i].reason);
                 log(LogLevel::warning, answers[i].state == Sink::State::refused ? "posting refused" : "posting parked",
                     {{"sink", plan_.name},
@@ -358,29 +368,41 @@ bool SinkWriter::deliver_undelivered() {
     return deliver_by_epoch(past_.undelivered, [this](std::uint64_t epoch) { settle(epoch, true); });
 }
 
-/// Ends holds as people have ordered it. What an earlier run was told is among that run's waiting postings.
+/// Ends the hold of a posting; `send`: it is to be sent again.
+void SinkWriter::let_go(const std::string& key, bool send, std::vector<Posting>& pending) {
+    const auto held = held_.find(key);
+    {
+        std::lock_guard lock(mutex_);
+        --status_.held;
+        status_.blocked -= held->second.behind ? 1 : 0;
+        status_.waiting += send ? 1 : 0;
+    }
+    attempts_before_[key] = held->second.attempts;
+    if (send) pending.push_back(*held->second.posting);
+    held_.erase(held);
+}
+
+/// Ends holds as people have ordered it, and sends what that sets free. What an earlier run was told is among that
+/// run's waiting postings.
 bool SinkWriter::follow_orders(const EpochResult& epoch) {
     if (epoch.cut.orders.empty() || epoch.epoch <= past_.until) return true;
     std::vector<Posting> pending;
     for (const HoldOrder& order : epoch.cut.orders) {
-        const auto held = order.sink == plan_.name ? held_.find(order.key) : held_.end();
-        if (held == held_.end()) continue;
+        if (order.sink != plan_.name || !held_.contains(order.key)) continue;
         const bool resend = order.action == HoldOrder::Action::resend;
         log(LogLevel::warning, resend ? "posting is sent again, as ordered" : "posting is closed, as ordered",
             {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});
-        {
-            std::lock_guard lock(mutex_);
-            --status_.held;
-            status_.blocked -= held->second.behind ? 1 : 0;
-            status_.waiting += resend ? 1 : 0;
-        }
-        attempts_before_[order.key] = held->second.attempts;
-        held_.erase(held);
-        CHECK(order.posting != nullptr);
-        if (resend) pending.push_back(*order.posting);
+        let_go(order.key, resend, pending);
     }
-    std::stable_sort(pending.begin(), pending.end(),
-                     [](const Posting& a, const Posting& b) { return a.epoch < b.epoch; });
+    while (true) {
+        const auto behind = std::find_if(held_.begin(), held_.end(), [this](const auto& held) {
+            return held.second.behind && !held_.contains(held.second.posting->previous_key);
+        });
+        if (behind == held_.end()) break;
+        let_go(std::string(behind->first), true, pending);
+    }
+    std::sort(pending.begin(), pending.end(),
+              [](const Posting& a, const Posting& b) { return std::tie(a.epoch, a.key) < std::tie(b.epoch, b.key); });
     ordered_ = true;
     const bool delivered = deliver_by_epoch(pending, [](std::uint64_t) {});
     ordered_ = false;

@@ -37,6 +37,8 @@ class SinkWriter {
     void answers_are_durable() { durable_.store(taken_, std::memory_order_release); }
     /// Whether a start would send something again, or not know something, that the next frame could tell it.
     bool has_answers() const;
+    /// Whether it is something that people wait for: a refusal, or what became of an order.
+    bool has_news() const;
     /// The last epoch that the log knows to be settled; 0: none. Any thread.
     std::uint64_t settled() const { return durable_.load(std::memory_order_acquire); }
     /// `on_progress`: the sink took something. `on_failure`: it never will (C, D or F error, or the time given to
@@ -63,6 +65,7 @@ class SinkWriter {
     void run();
     bool deliver_undelivered();
     bool follow_orders(const EpochResult& epoch);
+    void let_go(const std::string& key, bool send, std::vector<Posting>& pending);
     bool deliver_by_epoch(const std::vector<Posting>& postings, const std::function<void(std::uint64_t)>& on_epoch);
     bool deliver(const EpochResult& epoch);
     bool deliver_postings(std::vector<Posting> pending);
@@ -88,6 +91,7 @@ class SinkWriter {
     struct Held {
         bool behind = false;  ///< it only waits behind an earlier revision
         std::uint32_t attempts = 0;
+        std::shared_ptr<const Posting> posting;  ///< shared with the past
     };
     /// The thread's, as what follows: what is refused or parked, by key.
     std::unordered_map<std::string, Held> held_;

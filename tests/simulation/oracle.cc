@@ -32,12 +32,13 @@ std::string key_of(const Posting& posting) {
     return posting.key_fields.empty() ? "" : posting.key_fields[0].value;
 }
 
-/// Everything that was made for this sink: in effect or waiting, revisions of a pane in their order.
+/// Everything that was made for this sink: in effect, waiting or closed, revisions of a pane in their order.
 std::vector<const Posting*> made_for(const Ledger& ledger) {
     std::vector<const Posting*> made;
     for (const auto* part : {&ledger.postings, &ledger.waits}) {
         for (const Posting& posting : *part) made.push_back(&posting);
     }
+    for (const auto& [key, posting] : ledger.closed) made.push_back(&posting);
     std::stable_sort(made.begin(), made.end(), [](const Posting* a, const Posting* b) { return a->epoch < b->epoch; });
     return made;
 }
@@ -57,7 +58,7 @@ std::string check_revisions(const Ledger& ledger) {
         if (in_effect && pane.waits)
             return fmt::format("made {} {}: revision {} took effect, and one before it did not", key_of(*posting),
                                format_timestamp(posting->window_start.value_or(0)), posting->revision);
-        pane.waits = !in_effect;
+        pane.waits = !in_effect && !ledger.closed.contains(posting->key);
         if (posting->revision != ++pane.revision || posting->quantity_cumulative != pane.total)
             return fmt::format("made {} {}: revision {} after {}, or its total is another one", key_of(*posting),
                                format_timestamp(posting->window_start.value_or(0)), posting->revision,
@@ -125,6 +126,7 @@ class Rules {
         }
         if (std::string wrong = check_letters(); !wrong.empty()) return wrong;
         if (std::string wrong = check_counts(); !wrong.empty()) return wrong;
+        if (std::string wrong = check_prices(); !wrong.empty()) return wrong;
         return check_made();
     }
 
@@ -136,9 +138,17 @@ class Rules {
     struct Pane {
         std::int64_t total = 0;
         std::int64_t posted = 0;
+        std::int64_t value = 0;  ///< in thousandths, each event at the price of its epoch
         std::uint64_t events = 0;
         std::uint32_t revision = 0;
     };
+
+    /// Thousandths as hundredths, half to even.
+    static std::int64_t rounded(std::int64_t value) {
+        const std::int64_t down = value / 10;
+        const std::int64_t rest = value % 10;
+        return down + (rest > 5 || (rest == 5 && down % 2 != 0) ? 1 : 0);
+    }
 
     void run_epoch(std::uint64_t epoch, const Cut& cut) {
         const Timestamp watermark = watermark_;
@@ -158,10 +168,12 @@ class Rules {
         if (lowest) watermark_ = std::max(watermark_, *lowest);
         for (auto& [place, pane] : panes_) {
             if (place.second + kWindow > watermark_ || pane.total == pane.posted) continue;
-            expected_.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", place.first, place.second,
-                                            ++pane.revision, pane.total - pane.posted, pane.total, pane.events, epoch));
+            expected_.push_back(fmt::format("{} {} r{} {} {} at {} of {} events, epoch {}", place.first, place.second,
+                                            ++pane.revision, pane.total - pane.posted, pane.total, rounded(pane.value),
+                                            pane.events, epoch));
             pane.posted = pane.total;
         }
+        for (const TableVersion& version : cut.tables) follow(version, prices_);
     }
 
     /// By the server, or by the clock of whoever read it first.
@@ -198,6 +210,7 @@ class Rules {
         if (event.kind == Event::make) {
             Pane& pane = panes_[{event.key, minute}];
             pane.total += event.quantity;
+            pane.value += event.quantity * price_of(prices_, std::to_string(event.key));
             ++pane.events;
         }
         return "accepted";
@@ -233,14 +246,26 @@ class Rules {
         return text;
     }
 
+    /// A start that came after the last change has seen all of them.
+    std::string check_prices() const {
+        if (world_.prices.back().time > world_.whole_life_began) return {};
+        Prices said;
+        for (const PriceChange& change : world_.prices) {
+            if (!change.value) said.erase(change.key);
+            if (change.value && change.value->size() == 1) said[change.key] = std::stoll(*change.value);
+        }
+        return said == prices_ ? "" : "the table does not hold what its bucket says";
+    }
+
     std::string check_made() const {
         std::vector<std::string> made;
         for (const Posting* posting : made_for(world_.ledgers[0])) {
             if (posting->type != "made") continue;
             const auto total = static_cast<std::int64_t>(posting->quantity_cumulative / 1000);
-            made.push_back(fmt::format("{} {} r{} {} {} of {} events, epoch {}", key_of(*posting),
+            made.push_back(fmt::format("{} {} r{} {} {} at {} of {} events, epoch {}", key_of(*posting),
                                        posting->window_start.value_or(0), posting->revision, quantity_of(*posting),
-                                       total, posting->lineage.events, posting->epoch));
+                                       total, static_cast<std::int64_t>(posting->amount_cumulative),
+                                       posting->lineage.events, posting->epoch));
         }
         std::vector<std::string> expected = expected_;
         std::sort(made.begin(), made.end());
@@ -256,6 +281,7 @@ class Rules {
     Timestamp highest_[kSources] = {kBeginningOfTime, kBeginningOfTime};
     bool ended_[kSources] = {};
     Timestamp watermark_ = kBeginningOfTime;
+    Prices prices_;
     std::map<std::uint64_t, Seen> seen_;
     std::map<std::pair<std::uint64_t, Timestamp>, Pane> panes_;
     std::vector<std::string> expected_;
@@ -286,6 +312,12 @@ std::string check_books(World& world, const std::string& state, bool damaged) {
         if (total.count != ledger.postings.size() || total.postings != accepted)
             return fmt::format("{}: {} postings count as accepted, the ledger has {}, or others", ledger.sink,
                                total.count, ledger.postings.size());
+        Hash128 closed;
+        for (const auto& [key, posting] : ledger.closed) closed += delivery_hash(posting);
+        const OutboxTotal& given_up = sink->total(DeliveryState::closed);
+        if (given_up.count != ledger.closed.size() || given_up.postings != closed)
+            return fmt::format("{}: {} postings are closed, {} were ordered to be, or others", ledger.sink,
+                               given_up.count, ledger.closed.size());
         ledger.waits.clear();
         if (std::string wrong = check_held(*sink, ledger); !wrong.empty()) return wrong;
     }

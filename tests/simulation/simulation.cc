@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "pipeline/journal/hold_orders.h"
+#include "pipeline/journal/outbox.h"
 #include "pipeline/journal/state_log.h"
 #include "pipeline/observe/log.h"
 #include "pipeline/runtime/engine.h"
@@ -48,6 +50,13 @@ class Simulation {
             world_.ledgers[i].sink = plan_.sinks[i].name;
             world_.ledgers[i].objections = draw_objections();
             plan_.sinks[i].make = [this, i]() -> Result<std::unique_ptr<Sink>> { return world_.make_sink(i); };
+            Timestamp end = kStart;
+            for (const Stream& stream : world_.streams) {
+                if (!stream.empty()) end = std::max(end, stream.back().published);
+            }
+            world_.prices = make_prices(chance_, kStart, end - kStart + kSecond);
+            plan_.tables[0].make = [this]() -> Result<std::unique_ptr<TableFeed>> { return make_price_feed(world_); };
+            plan_.tables[0].handle->current = TableBuilder(plan_.tables[0].handle->current->spec()).build().value();
         }
     }
 
@@ -69,13 +78,16 @@ class Simulation {
             if (chance_.one_in(3)) damage_snapshot();
             scheduler_.sleep(chance_.between(0, chance_.one_in(4) ? 20 * kMinute : 20 * kSecond));
             if (chance_.one_in(6)) lose_unread();
+            if (!finished && chance_.one_in(4)) end_holds();
             if (good() && !finished && chance_.one_in(5)) live_with_loss();
         }
         // The world is healed: now all must come to its end, and another start must change nothing.
         for (int lives = 0; lives < 2 && !finished && good(); ++lives) finished = live_once({}, kEndOfTime);
         if (good() && !finished) world_.violation("nothing fails any more, and it does not come to its end");
+        if (good() && orders_wait()) live_once({}, kEndOfTime);
         check();
         if (good() && chance_.one_in(4)) {
+            if (chance_.one_in(2)) end_holds();
             live_once({}, kEndOfTime);
             check();
         }
@@ -87,6 +99,52 @@ class Simulation {
     }
 
     bool good() const { return world_.broken().empty(); }
+
+    /// The last life could not read them, or did not come so far.
+    bool orders_wait() {
+        std::vector<std::string> names;
+        if (world_.disk.list(fmt::format("{}/orders", kState), names)) return false;
+        return std::any_of(names.begin(), names.end(),
+                           [](const std::string& name) { return name.ends_with(".order"); });
+    }
+
+    /// A person looks at what the sinks have refused and parked, has them take some of it after all, and orders
+    /// all of it to be sent again, but for something that is closed. Not while an earlier order waits.
+    void end_holds() {
+        if (orders_wait()) return;
+        const Result<std::vector<SinkOutbox>> sinks = read_outbox(world_.disk, kState);
+        if (!sinks) return;  // the disk has not got so far, or lost it
+        std::vector<HoldOrder> orders;
+        for (Ledger& ledger : world_.ledgers) {
+            for (const SinkOutbox& sink : *sinks) {
+                if (sink.sink != ledger.sink) continue;
+                for (const SinkOutbox::Entry& entry : sink.held) {
+                    ledger.ordered.insert(entry.posting->key);
+                    if (chance_.one_in(2)) ledger.pardoned.insert(entry.posting->key);
+                    if (entry.last.reason != kEarlierRevision) orders.push_back(order_about(ledger, entry));
+                }
+            }
+        }
+        if (orders.empty()) return;
+        world_.disk.set_capacity(UINT64_MAX);
+        if (Status written = write_hold_orders(world_.disk, kState, orders); !written)
+            world_.violation(fmt::format("orders cannot be written: {}", written.error().text()));
+        ++world_.tally.faults;
+    }
+
+    HoldOrder order_about(Ledger& ledger, const SinkOutbox::Entry& entry) {
+        HoldOrder order;
+        order.sink = ledger.sink;
+        order.key = entry.posting->key;
+        order.who = "anna";
+        order.why = "it is time";
+        if (!chance_.one_in(3)) return order;
+        order.action = HoldOrder::Action::close;
+        ledger.closed.emplace(order.key, *entry.posting);
+        ledger.denied.erase(order.key);
+        return order;
+    }
+
     void check() {
         if (!good()) return;
         if (std::string wrong = check_books(world_, kState, damaged_journal_); !wrong.empty())
@@ -217,6 +275,7 @@ class Simulation {
     /// From one start of the daemon to its end; whether it came to the end of its input.
     bool live_once(const Faults& faults, Timestamp stop_at) {
         world_.begin_life(faults);
+        const Timestamp began = scheduler_.now();
         bool stopped = false;
         const Status ended = live_until(stop_at, stopped);
         if (verbose_) {
@@ -226,6 +285,7 @@ class Simulation {
                        format_timestamp(scheduler_.now()));
         }
         const bool finished = world_.alive() && ended.ok() && !stopped;
+        if (finished) world_.whole_life_began = began;
         if (verbose_ && (world_.lost[0] || world_.lost[1]))
             fmt::print("a server has lost messages; its source refused to open with '{}'\n", world_.halt);
         if (world_.alive() && ended.ok() && !stopped && !world_.halt.empty())

@@ -11,6 +11,7 @@
 
 #include "operators/catalog.h"
 #include "pipeline/plan/planner.h"
+#include "tests/simulation/prices.h"
 #include "tests/support/planned_connectors.h"
 
 namespace takt::simulation {
@@ -106,7 +107,7 @@ std::string to_text(const Event& event) {
 std::unique_ptr<Plan> make_plan() {
     static const PlannedSource<EventDecoder> source("simulated", event_schema());
     static const PlannedSink sink("simulated");
-    const Catalog catalog{operator_catalog(), {&source}, {&sink}, {}};
+    const Catalog catalog{operator_catalog(), {&source}, {&sink}, {&price_table()}};
     Mistakes mistakes;
     std::ifstream file(kConfig);
     const std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -236,10 +236,17 @@ class SimulatedSink final : public Sink {
   private:
     void check(const Posting& posting) {
         check_durable(posting.epoch, "a posting");
-        if (ledger_.held.contains(posting.key))
+        if (ledger_.closed.contains(posting.key))
+            world_.violation(
+                fmt::format("key {} is sent to {}, and was ordered to be closed", posting.key, ledger_.sink));
+        // What waits behind something goes with it.
+        if (ledger_.ordered.contains(posting.previous_key) || ledger_.closed.contains(posting.previous_key))
+            ledger_.ordered.insert(posting.key);
+        if (ledger_.held.contains(posting.key) && !ledger_.ordered.contains(posting.key))
             world_.violation(fmt::format("key {} comes again, and the journal says that {} refused or parked it",
                                          posting.key, ledger_.sink));
-        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key))
+        if (posting.revision > 1 && !ledger_.by_key.contains(posting.previous_key) &&
+            !ledger_.closed.contains(posting.previous_key))
             world_.violation(fmt::format("revision {} is sent to {}, which has not taken the one before",
                                          posting.revision, ledger_.sink));
     }
@@ -255,6 +262,11 @@ class SimulatedSink final : public Sink {
     }
 
     Delivery judge(const Posting& posting) {
+        if (ledger_.pardoned.contains(posting.key)) {
+            ledger_.denied.erase(posting.key);
+            take(posting);
+            return {State::accepted, "document", ""};
+        }
         if (objects(posting, "refuses", ledger_.objections.refuses)) return deny(posting, State::refused);
         if (objects(posting, "parks", ledger_.objections.parks)) return deny(posting, State::parked);
         take(posting);
@@ -274,10 +286,20 @@ class SimulatedSink final : public Sink {
             ++ledger_.repeats;
             return check_same(ledger_.postings[known->second], posting);
         }
-        if (!ledger_.postings.empty() && posting.epoch < ledger_.postings.back().epoch)
-            world_.violation(fmt::format("a posting of epoch {} takes effect after one of epoch {}", posting.epoch,
-                                         ledger_.postings.back().epoch));
+        // What comes later by order is behind the others.
+        const bool ordered = ledger_.ordered.contains(posting.key);
+        if (!ordered && posting.epoch < newest_epoch())
+            world_.violation(
+                fmt::format("a posting of epoch {} takes effect after one of epoch {}", posting.epoch, newest_epoch()));
         ledger_.postings.push_back(posting);
+    }
+
+    /// Of what took effect without an order.
+    std::uint64_t newest_epoch() const {
+        const auto newest =
+            std::find_if(ledger_.postings.rbegin(), ledger_.postings.rend(),
+                         [&](const Posting& posting) { return !ledger_.ordered.contains(posting.key); });
+        return newest == ledger_.postings.rend() ? 0 : newest->epoch;
     }
 
     void check_same(const Posting& before, const Posting& posting) {
@@ -316,7 +338,28 @@ Cut cut_of(const EpochResult& epoch) {
     cut.idle = epoch.cut.idle;
     cut.ended = epoch.cut.ended;
     cut.flush = epoch.cut.flush;
+    cut.tables = epoch.cut.tables;
+    for (TableVersion& version : cut.tables) version.content = nullptr;
     return cut;
+}
+
+bool same(const TableChange& a, const TableChange& b) {
+    return std::tie(a.key, a.revision, a.operation, a.value) == std::tie(b.key, b.revision, b.operation, b.value);
+}
+
+bool same(const Cut& a, const Cut& b) {
+    for (std::size_t i = 0; i < kSources; ++i) {
+        if (a.last_sequence[i] != b.last_sequence[i] || a.anchor_sequence[i] != b.anchor_sequence[i] ||
+            a.ingest_times[i] != b.ingest_times[i])
+            return false;
+    }
+    const auto same_version = [](const TableVersion& one, const TableVersion& other) {
+        return one.whole == other.whole &&
+               std::equal(one.changes.begin(), one.changes.end(), other.changes.begin(), other.changes.end(),
+                          [](const TableChange& x, const TableChange& y) { return same(x, y); });
+    };
+    return a.idle == b.idle && a.ended == b.ended && a.flush == b.flush &&
+           std::equal(a.tables.begin(), a.tables.end(), b.tables.begin(), b.tables.end(), same_version);
 }
 
 }  // namespace
@@ -464,7 +507,7 @@ Result<EpochLog::Past> WatchedLog::recover() {
     for (const EpochResult& epoch : past->epochs) {
         last = std::max(last, epoch.epoch);
         const auto [known, fresh] = world_.history.emplace(epoch.epoch, cut_of(epoch));
-        if (fresh || known->second == cut_of(epoch)) continue;
+        if (fresh || same(known->second, cut_of(epoch))) continue;
         // What was not durable may have come to nothing and been made otherwise.
         if (epoch.epoch <= world_.durable)
             world_.violation(fmt::format("durable epoch {} is another one after a restart", epoch.epoch));
@@ -484,9 +527,11 @@ void WatchedLog::check_held(const std::vector<SinkPast>& sinks) {
         std::map<std::string, DeliveryState> held;
         for (const SinkPast& sink : sinks) {
             if (sink.position.sink != ledger.sink) continue;
-            for (const SinkConfirmation& said : sink.held) held[said.key] = said.state;
+            for (const HeldPosting& one : sink.held) held[one.said.key] = one.said.state;
         }
         for (const auto& [key, state] : ledger.held) {
+            // An epoch with an order may be durable, and nobody was told.
+            if (ledger.ordered.contains(key) || ledger.closed.contains(key)) continue;
             const auto found = held.find(key);
             if (found == held.end() || found->second != state)
                 world_.violation(
@@ -541,6 +586,11 @@ Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) 
     if (!appended.ok()) return appended;
     world_.durable = epoch.epoch;
     note(answers);
+    for (const HoldOrder& order : epoch.cut.orders) {
+        for (Ledger& ledger : world_.ledgers) {
+            if (ledger.sink == order.sink) ledger.held.erase(order.key);
+        }
+    }
     return appended;
 }
 

@@ -15,6 +15,7 @@
 #include "pipeline/plan/epoch_log.h"
 #include "pipeline/plan/sink.h"
 #include "pipeline/plan/source.h"
+#include "tests/simulation/prices.h"
 #include "tests/simulation/scheduler.h"
 #include "tests/simulation/workload.h"
 #include "tests/support/simulated_disk.h"
@@ -87,8 +88,11 @@ struct Ledger {
     std::map<std::string, std::size_t> by_key;
     std::map<std::string, std::pair<Posting, Sink::State>> denied;  ///< by key: was told to be refused or parked
     std::map<std::string, std::uint64_t> hesitations;               ///< by key: how often it did not know
-    /// By key: what a durable frame says to be refused or parked. None of them may be sent again.
+    /// By key: what a durable frame says to be refused or parked. None of them may be sent again without an order.
     std::map<std::string, DeliveryState> held;
+    std::set<std::string> ordered;          ///< keys that orders let go at any time, and what comes behind them
+    std::set<std::string> pardoned;         ///< keys that it takes now, whatever it has against them
+    std::map<std::string, Posting> closed;  ///< by key: was ordered to be closed
     std::vector<Posting> waits;  ///< at the end, as the journal has it: refused, parked, and what corrects that
     std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> dead_letters;
     std::map<std::pair<std::string, std::string>, std::uint64_t> totals;  ///< by outcome and rule
@@ -103,7 +107,7 @@ struct Cut {
     std::vector<std::uint32_t> idle;
     std::vector<std::uint32_t> ended;
     bool flush = false;
-    bool operator==(const Cut&) const = default;
+    std::vector<TableVersion> tables;  ///< without their content
 };
 
 /// Everything outside the daemon: disk, streams, ledgers, and who is alive. Each thing that the daemon does to it is a
@@ -143,12 +147,14 @@ class World {
     Chance chance;
     SimulatedDisk disk;
     std::vector<Stream> streams;
+    std::vector<PriceChange> prices;
     std::optional<Lost> lost[kSources];
     const Stream& served(std::uint32_t source) const { return lost[source] ? lost[source]->stream : streams[source]; }
     /// The error with which a source has refused to open in this life because its stream is not what was read; empty:
     /// none.
     std::string halt;
     bool own_clock[kSources] = {};  ///< the source has no server that keeps the time
+    Timestamp whole_life_began = 0;  ///< of the last one that came to the end of its input
     Ledger ledgers[2];
     std::map<std::uint64_t, Cut> history;  ///< by epoch
     std::uint64_t durable = 0;             ///< the newest epoch that the log has said to be durable
@@ -204,6 +210,9 @@ class WatchedLog final : public EpochLog {
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
     Status end() override;
     std::vector<DeadLetterReplay> take_replays() override { return log_.take_replays(); }
+    std::vector<HoldOrder> take_orders() override {
+        return world_.alive() ? log_.take_orders() : std::vector<HoldOrder>();
+    }
 
   private:
     void check_idle(const EpochResult& epoch);

@@ -74,6 +74,7 @@ TEST(Outbox, APositionAcceptsAnEpochButForWhatIsSaidOtherwise) {
     Outbox outbox;
     StoredFrame first = frame_of(1, 4);
     first.frame.routes = {{"ledger", {}}};
+    first.frame.result.postings[3].previous_key = first.frame.result.postings[1].key;
     outbox.add(first);
     const std::vector<Posting>& made = first.frame.result.postings;
     EXPECT_EQ(outbox.find("ledger")->total(DeliveryState::ready), total_of(made));
@@ -131,6 +132,7 @@ Outbox outbox_with_holds(std::vector<Posting>& made) {
     Outbox outbox;
     StoredFrame first = frame_of(1, 4);
     first.frame.routes = {{"ledger", {}}};
+    first.frame.result.postings[3].previous_key = first.frame.result.postings[1].key;
     outbox.add(first);
     made = first.frame.result.postings;
     StoredFrame second = frame_of(2, 0);
@@ -146,7 +148,6 @@ TEST(Outbox, WhatIsOrderedToBeSentAgainWaitsUntilTheOrdersEpochIsSettled) {
     Outbox outbox = outbox_with_holds(made);
     StoredFrame third = frame_of(3, 1);
     third.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::resend),
-                                     order_about(made[3], HoldOrder::Action::resend),
                                      order_about(made[0], HoldOrder::Action::resend)};
     outbox.add(third);
     const SinkOutbox& ledger = *outbox.find("ledger");
@@ -168,12 +169,36 @@ TEST(Outbox, WhatIsOrderedToBeSentAgainWaitsUntilTheOrdersEpochIsSettled) {
     EXPECT_THAT(keys_of(ledger.held), ElementsAre(made[1].key, made[3].key));
 }
 
+/// The sink parked it behind one that an order has let go before the parking was in a frame.
+TEST(Outbox, AParkingThatComesAfterTheOrderThatEndedItIsNone) {
+    std::vector<Posting> made;
+    Outbox outbox = outbox_with_holds(made);
+    StoredFrame third = frame_of(3, 1);
+    third.frame.result.postings[0].previous_key = made[3].key;
+    outbox.add(third);
+    StoredFrame fourth = frame_of(4, 0);
+    fourth.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::resend)};
+    outbox.add(fourth);
+    const Posting& late = third.frame.result.postings[0];
+    StoredFrame fifth = frame_of(5, 0);
+    fifth.frame.confirmations = {said(late, DeliveryState::parked, kEarlierRevision)};
+    fifth.frame.positions = {settled(3)};
+    outbox.add(fifth);
+    const SinkOutbox& ledger = *outbox.find("ledger");
+    EXPECT_THAT(ledger.held, IsEmpty());
+    EXPECT_EQ(ledger.waiting.size(), 3u) << "nothing says that it was accepted";
+    StoredFrame sixth = frame_of(6, 0);
+    sixth.frame.positions = {settled(5)};
+    outbox.add(sixth);
+    EXPECT_THAT(ledger.waiting, IsEmpty());
+    EXPECT_EQ(ledger.total(DeliveryState::accepted).count, 5u);
+}
+
 TEST(Outbox, WhatIsClosedIsNeitherHeldNorAccepted) {
     std::vector<Posting> made;
     Outbox outbox = outbox_with_holds(made);
     StoredFrame third = frame_of(3, 0);
-    third.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::close),
-                                     order_about(made[3], HoldOrder::Action::resend)};
+    third.frame.result.cut.orders = {order_about(made[1], HoldOrder::Action::close)};
     outbox.add(third);
     StoredFrame fourth = frame_of(4, 0);
     fourth.frame.positions = {settled(3)};

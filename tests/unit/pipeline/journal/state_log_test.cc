@@ -262,7 +262,7 @@ TEST(StateLog, KnowsWhatEachSinkHasNotAnswered) {
     EXPECT_EQ(ledger.position, (SinkPosition{"ledger", -3, 71, 1}));
     EXPECT_EQ(ledger.waiting, (std::map<std::string, std::uint32_t>{{"2-1", 3}, {"3-0", 0}}));
     ASSERT_EQ(ledger.held.size(), 1u);
-    EXPECT_EQ(ledger.held[0].reason, "CLOSED");
+    EXPECT_EQ(ledger.held[0].said.reason, "CLOSED");
     EXPECT_TRUE(ledger.undelivered.empty());
 }
 

@@ -156,8 +156,13 @@ TEST_F(SinkWriterTest, AfterAStartOnlyWhatWaitsIsSentAndWhatIsHeldStillHolds) {
     past.position.settled = 2;
     past.position.last_sequence = 40;
     past.waiting = {{"1:7", 2}, {"3:2", 5}, {"4:1", 0}};
-    past.held = {{"ledger", "1:1", DeliveryState::refused, 1, "", "CLOSED", "", 0},
-                 {"ledger", "2:1", DeliveryState::parked, 0, "", kEarlierRevision, "", 0}};
+    const auto held = [](const std::string& text, DeliveryState state, const std::string& reason) {
+        const std::uint64_t epoch = std::stoull(text);
+        auto posting = std::make_shared<const Posting>(epoch_of(epoch, {text})->postings[0]);
+        return HeldPosting{{"ledger", posting->key, state, 1, "", reason, "", 0}, posting};
+    };
+    past.held = {held("1:1", DeliveryState::refused, "CLOSED"),
+                 held("2:1<1:1", DeliveryState::parked, kEarlierRevision)};
     past.undelivered = {epoch_of(1, {"1:7"})->postings[0]};
     book_.answers["3:2"] = {{Sink::State::refused, {}, "CLOSED"}};
     writer_->resume(past, {"state", 9});
@@ -183,9 +188,8 @@ TEST_F(SinkWriterTest, AfterAStartOnlyWhatWaitsIsSentAndWhatIsHeldStillHolds) {
     EXPECT_TRUE(book_.past->unconfirmed);
 }
 
-/// The epoch with orders about postings that are in `made`, "1:1" to send it again, "1:1!" to close it.
+/// The epoch with orders, "1:1" to send that again, "1:1!" to close it.
 std::shared_ptr<const EpochResult> with_orders(const std::shared_ptr<const EpochResult>& epoch,
-                                               const std::vector<std::shared_ptr<const EpochResult>>& made,
                                                const std::vector<std::string>& orders) {
     auto result = std::make_shared<EpochResult>(*epoch);
     for (const std::string& text : orders) {
@@ -193,21 +197,14 @@ std::shared_ptr<const EpochResult> with_orders(const std::shared_ptr<const Epoch
         order.sink = "ledger";
         order.key = text.substr(0, text.find('!'));
         order.action = order.key == text ? HoldOrder::Action::resend : HoldOrder::Action::close;
-        for (const auto& one : made) {
-            for (const Posting& posting : one->postings)
-                if (posting.key == order.key) order.posting = std::make_shared<const Posting>(posting);
-        }
     }
     return result;
 }
 
 TEST_F(SinkWriterTest, AnOrderEndsAHoldAndThoseThatWaitBehindGoInTheirOrder) {
     book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}};
-    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1", "1:2"}), epoch_of(2, {"2:1<1:1"}),
-                                                                  epoch_of(3, {"3:1<2:1"})};
-    auto all = made;
-    all.push_back(with_orders(epoch_of(4, {"4:1<3:1"}), made, {"3:1", "1:1", "2:1", "1:2"}));
-    deliver(all);
+    deliver({epoch_of(1, {"1:1", "1:2"}), epoch_of(2, {"2:1<1:1"}), epoch_of(3, {"3:1<2:1"}),
+             with_orders(epoch_of(4, {"4:1<3:1"}), {"1:1", "1:2"})});
     EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1", "1:2"), ElementsAre("1:1"), ElementsAre("2:1"),
                                          ElementsAre("3:1"), ElementsAre("4:1")))
         << "what is not held is not sent again";
@@ -226,11 +223,8 @@ TEST_F(SinkWriterTest, AnOrderEndsAHoldAndThoseThatWaitBehindGoInTheirOrder) {
 
 TEST_F(SinkWriterTest, WhatIsRefusedAgainHoldsAgainAndWhatIsClosedHoldsNothing) {
     book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}, {Sink::State::refused, {}, "STILL_CLOSED"}};
-    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1"}), epoch_of(2, {"2:1<1:1"})};
-    auto all = made;
-    all.push_back(with_orders(epoch_of(3, {}), made, {"1:1", "2:1"}));
-    all.push_back(with_orders(epoch_of(4, {"4:1<2:1"}), made, {"1:1!", "2:1"}));
-    deliver(all);
+    deliver({epoch_of(1, {"1:1"}), epoch_of(2, {"2:1<1:1"}), with_orders(epoch_of(3, {}), {"1:1"}),
+             with_orders(epoch_of(4, {"4:1<2:1"}), {"1:1!"})});
     EXPECT_THAT(book_.calls,
                 ElementsAre(ElementsAre("1:1"), ElementsAre("1:1"), ElementsAre("2:1"), ElementsAre("4:1")));
     EXPECT_EQ(writer_->status().held, 0u);
@@ -239,14 +233,31 @@ TEST_F(SinkWriterTest, WhatIsRefusedAgainHoldsAgainAndWhatIsClosedHoldsNothing) 
 }
 
 TEST_F(SinkWriterTest, AnOrderOfAnEarlierRunIsNotFollowedTwice) {
-    const std::vector<std::shared_ptr<const EpochResult>> made = {epoch_of(1, {"1:1"})};
     SinkPast past;
     past.until = 3;
     past.position.settled = 2;
     past.waiting = {{"1:1", 1}};
     writer_->resume(past, {"state", 2});
-    deliver({made[0], epoch_of(2, {}), with_orders(epoch_of(3, {}), made, {"1:1"})});
+    deliver({epoch_of(1, {"1:1"}), epoch_of(2, {}), with_orders(epoch_of(3, {}), {"1:1"})});
     EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1")));
+}
+
+TEST_F(SinkWriterTest, WhatAnEarlierRunHeldIsSentByOrderOfThisOne) {
+    SinkPast past;
+    past.until = past.position.settled = 3;
+    for (const char* text : {"1:1", "2:1<1:1", "3:1<2:1"}) {
+        const auto posting = std::make_shared<const Posting>(epoch_of(std::stoull(text), {text})->postings[0]);
+        const bool behind = !posting->previous_key.empty();
+        past.held.push_back({{"ledger", posting->key, behind ? DeliveryState::parked : DeliveryState::refused,
+                              behind ? 0u : 4u, "", behind ? kEarlierRevision : "CLOSED", "", 0},
+                             posting});
+    }
+    writer_->resume(past, {"state", 2});
+    deliver({with_orders(epoch_of(4, {"4:1<3:1"}), {"1:1"})});
+    EXPECT_THAT(book_.calls,
+                ElementsAre(ElementsAre("1:1"), ElementsAre("2:1"), ElementsAre("3:1"), ElementsAre("4:1")));
+    EXPECT_EQ(taken()[0], fmt::format("1:1 {} 5 doc 1:1 ", kAccepted));
+    EXPECT_EQ(writer_->status().held, 0u);
 }
 
 TEST_F(SinkWriterTest, WhereNothingWaitsNothingIsSentAndNothingIsWorthAFrame) {
