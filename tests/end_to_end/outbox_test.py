@@ -149,11 +149,12 @@ class Outbox(TaktCase):
             self.daemon.kill()
             self.daemon.wait()
         self.start()
-        self.await_that(lambda: not self.open_postings())
-        self.assertEqual(self.taken(LONG), [(1, "1.000000"), (2, "10.000000"), (3, "100.000000")])
-        # The next revision shows that this daemon is at work.
+        # Its epoch's frame brings what the stream has said to this daemon, and the next one what it says to this revision.
         self.say("06:40:00", LONG, 1000)
         self.await_that(lambda: len(self.taken(LONG)) == 4)
+        self.say("08:00:01", SHORT, 1)
+        self.await_that(lambda: not self.open_postings())
+        self.assertEqual(self.taken(LONG), [(1, "1.000000"), (2, "10.000000"), (3, "100.000000"), (4, "1000.000000")])
         self.end()
 
     def test_what_is_closed_goes_no_further_and_those_behind_it_do(self):

@@ -153,7 +153,7 @@ class World {
     /// The error with which a source has refused to open in this life because its stream is not what was read; empty:
     /// none.
     std::string halt;
-    bool own_clock[kSources] = {};  ///< the source has no server that keeps the time
+    bool own_clock[kSources] = {};   ///< the source has no server that keeps the time
     Timestamp whole_life_began = 0;  ///< of the last one that came to the end of its input
     Ledger ledgers[2];
     std::map<std::uint64_t, Cut> history;  ///< by epoch
