@@ -1,5 +1,6 @@
 #include "sources/jetstream.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "pipeline/base/hash.h"

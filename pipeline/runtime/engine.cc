@@ -399,6 +399,7 @@ Status Engine::Impl::await_snapshot() {
 /// stop, and puts it in place: no event that is in no epoch yet is processed before.
 Status Engine::Impl::load_tables() {
     tables_started_ = true;
+    if (tables_.empty()) return {};
     for (std::uint32_t i = 0; i < tables_.size(); ++i) {
         if (Status started = tables_[i]->start(core_.table_entries(i)); !started) return started;
     }
