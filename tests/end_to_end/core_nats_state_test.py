@@ -2,22 +2,12 @@
 
     core_nats_state_test.py TAKT
 """
-import contextlib
 import json
-import pathlib
 import random
-import signal
-import sqlite3
-import subprocess
-import sys
 import time
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/cli"))
-
-from nats_peer import Client, Server  # noqa: E402
-from takt_case import PATIENCE_S, TaktCase, main  # noqa: E402
+from daemon_case import DaemonCase, main
 
 PIPELINE = """
 pipeline: heard
@@ -47,27 +37,17 @@ def event(number):
                        "material": f"M{number % 3}", "quantity": number + 1}).encode()
 
 
-class CoreNatsState(TaktCase):
+class CoreNatsState(DaemonCase):
     def setUp(self):
         super().setUp()
-        self.server = Server(self.path / "server")
-        self.addCleanup(self.server.kill)
-        self.client = Client(self.server.port)
-        self.addCleanup(self.client.close)
-        (self.path / "heard.yaml").write_text(PIPELINE.format(root=ROOT, port=self.server.port), encoding="utf-8")
+        self.configure(PIPELINE)
         self.published = 0
 
     def start(self):
         """A daemon that listens: what is published from now on is its."""
         self.await_that(lambda: self.subscriptions() == 0)  # the one before is gone for the server, too
-        log = open(self.path / "takt.log", "ab")
-        self.addCleanup(log.close)
-        daemon = subprocess.Popen([self.program, "run", "heard.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "100ms"],
-                                  cwd=self.path, stdout=log, stderr=log)
-        self.addCleanup(lambda: daemon.poll() is None and daemon.kill())
-        self.await_that(lambda: self.subscriptions() == 1 or daemon.poll() is not None)
-        self.assertIsNone(daemon.poll(), (self.path / "takt.log").read_text())
-        return daemon
+        super().start()
+        self.await_that(lambda: self.subscriptions() == 1)
 
     def subscriptions(self):
         """How many connections listen to the plant."""
@@ -75,67 +55,48 @@ class CoreNatsState(TaktCase):
             connections = json.load(page)["connections"]
         return sum("plant.events" in connection.get("subscriptions_list", []) for connection in connections)
 
-    def await_that(self, condition):
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, (self.path / "takt.log").read_text())
-            time.sleep(0.005)
-
     def publish(self, count):
         for number in range(self.published, self.published + count):
             data = event(number)
             self.client.send(b"PUB plant.events %d\r\n%b\r\n" % (len(data), data))
         self.published += count
 
-    def ask(self, query):
-        try:
-            with contextlib.closing(sqlite3.connect(f"file:{self.path}/ledger.db?mode=ro", uri=True)) as database:
-                return database.execute(query).fetchall()
-        except sqlite3.OperationalError:
-            return [(0,)]  # not there yet
-
     def counted(self):
-        return self.ask("SELECT sum(count) FROM outcome")[0][0] or 0
+        return sum(count for count, in self.ask("SELECT count FROM outcome"))
 
     def test_counts_once_what_was_durable(self):
         chance = random.Random(7)
         expected = 0
         for _ in range(8):
-            daemon = self.start()
+            self.start()
             self.publish(60)
             expected += 60
             self.await_that(lambda: self.counted() == expected)
             # Not awaited but drawn: before, in or after a snapshot.
             time.sleep(chance.uniform(0, 0.2))
-            daemon.kill()
-            daemon.wait()
-        daemon = self.start()
+            self.kill()
+        self.start()
         self.publish(7)
         expected += 7
         self.await_that(lambda: self.counted() == expected)
-        daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(daemon.wait(timeout=PATIENCE_S), 0, (self.path / "takt.log").read_text())
+        self.end()
 
         accepted, duplicates = (self.ask(f"SELECT sum(count) FROM outcome WHERE outcome = '{name}'")[0][0] for name in ("accepted", "duplicate"))
         repeats = sum(number % 7 == 6 for number in range(self.published))
         self.assertEqual((accepted, duplicates), (self.published - repeats, repeats))
-        audit = self.takt("audit", "state", "--ledger", "ledger.db")
-        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
+        self.audit("--ledger", "ledger.db")
 
     def test_posts_each_pane_once_and_right(self):
-        daemon = self.start()
+        self.start()
         for _ in range(5):
             enough = self.counted() + 100
             self.publish(300)
             # In the midst of it: what is in no frame yet may be lost, nothing may be twice.
             self.await_that(lambda: self.counted() >= enough)
-            daemon.kill()
-            daemon.wait()
-            daemon = self.start()
-        daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(daemon.wait(timeout=PATIENCE_S), 0, (self.path / "takt.log").read_text())
-        audit = self.takt("audit", "state", "--ledger", "ledger.db")
-        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
+            self.kill()
+            self.start()
+        self.end()
+        self.audit("--ledger", "ledger.db")
         keys = self.ask("SELECT count(*), count(DISTINCT key) FROM posting")[0]
         self.assertEqual(keys[0], keys[1])
         self.assertGreater(keys[0], 100)

@@ -4,17 +4,9 @@
 """
 import base64
 import json
-import pathlib
-import signal
 import subprocess
-import sys
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/cli"))
-
-from nats_peer import Client, Server  # noqa: E402
-from takt_case import PATIENCE_S, TaktCase, main  # noqa: E402
+from daemon_case import DaemonCase, main
 
 PIPELINE = """
 pipeline: held
@@ -34,39 +26,22 @@ LEDGER = {"subjects": ["ledger.>"], "max_msg_size": 1500}
 LONG, SHORT = "L" * 1200, "S"
 
 
-class Outbox(TaktCase):
+class Outbox(DaemonCase):
+    snapshot_interval = "50ms"
+
     def setUp(self):
         super().setUp()
-        self.server = Server(self.path / "server")
-        self.addCleanup(self.server.kill)
-        self.client = Client(self.server.port)
-        self.addCleanup(self.client.close)
         self.client.add_stream("LEDGER", **LEDGER)
-        (self.path / "held.yaml").write_text(PIPELINE.format(root=ROOT, port=self.server.port), encoding="utf-8")
+        self.configure(PIPELINE)
         (self.path / "events.jsonl").touch()
         self.events = 0
         self.start()
-
-    def start(self):
-        log = open(self.path / "takt.log", "ab")
-        self.addCleanup(log.close)
-        self.daemon = daemon = subprocess.Popen([self.program, "run", "held.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "50ms"],
-                                                cwd=self.path, stdout=log, stderr=log)
-        self.addCleanup(lambda: daemon.poll() is None and (daemon.kill(), daemon.wait()))
 
     def say(self, time_of_day, material, quantity):
         self.events += 1
         with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
             print(json.dumps({"event_id": f"e{self.events}", "kind": "produced", "event_time": f"2026-05-12T{time_of_day}Z", "material": material,
                               "quantity": quantity}), file=file)
-
-    def await_that(self, condition):
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            log = (self.path / "takt.log").read_text()
-            self.assertIsNone(self.daemon.poll(), log)
-            self.assertLess(time.monotonic(), deadline, log + self.takt("outbox", "list", "state").stdout)
-            time.sleep(0.01)
 
     def open_postings(self, *arguments):
         done = self.takt("outbox", "list", "state", "--format", "json", *arguments)
@@ -107,11 +82,8 @@ class Outbox(TaktCase):
         self.assertEqual(self.taken(LONG), [])
 
     def end(self):
-        self.daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(self.daemon.wait(timeout=PATIENCE_S), 0, (self.path / "takt.log").read_text())
-        audit = self.takt("audit", "state")
-        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
-        return audit.stdout
+        super().end()
+        return self.audit()
 
     def take_long_ones(self):
         self.client.request("$JS.API.STREAM.UPDATE.LEDGER", {"name": "LEDGER", **LEDGER, "max_msg_size": 100_000})
@@ -136,8 +108,7 @@ class Outbox(TaktCase):
 
     def test_an_order_waits_for_a_daemon_and_outlives_its_crash(self):
         self.refuse_three()
-        self.daemon.kill()
-        self.daemon.wait()
+        self.kill()
         self.take_long_ones()
         self.order("resend", "--reason", "TOO_LARGE", "--why", "the stream takes long ones now")
         for _ in range(4):
@@ -146,8 +117,7 @@ class Outbox(TaktCase):
                 self.daemon.wait(timeout=0.15)  # at some moment of recovery and delivery
             except subprocess.TimeoutExpired:
                 pass
-            self.daemon.kill()
-            self.daemon.wait()
+            self.kill()
         self.start()
         # Its epoch's frame brings what the stream has said to this daemon, and the next one what it says to this revision.
         self.say("06:40:00", LONG, 1000)

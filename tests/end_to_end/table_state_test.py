@@ -3,24 +3,14 @@ bucket has long said another one.
 
     table_state_test.py TAKT
 """
-import contextlib
 import json
-import pathlib
 import random
 import re
-import signal
-import sqlite3
-import subprocess
-import sys
 import time
 import urllib.request
 from decimal import Decimal
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/cli"))
-
-from nats_peer import Client, Server  # noqa: E402
-from takt_case import PATIENCE_S, TaktCase, main  # noqa: E402
+from daemon_case import DaemonCase, main
 
 PIPELINE = """
 pipeline: priced
@@ -45,39 +35,22 @@ engine: {{ epoch: 10ms }}
 MATERIALS = 3
 
 
-class TableState(TaktCase):
+class TableState(DaemonCase):
+    snapshot_interval = "250ms"
+    options = ("--listen", "127.0.0.1:0", "--log-level", "info")
+
     def setUp(self):
         super().setUp()
-        self.server = Server(self.path / "server")
-        self.addCleanup(self.server.kill)
-        self.client = Client(self.server.port)
-        self.addCleanup(self.client.close)
         self.client.add_stream("PLANT", subjects=["plant.>"])
         self.client.add_bucket("MASTER")
-        (self.path / "priced.yaml").write_text(PIPELINE.format(root=ROOT, port=self.server.port), encoding="utf-8")
+        self.configure(PIPELINE)
         self.published = 0
-        self.daemon = None
-
-    def log(self):
-        return (self.path / "takt.log").read_text()
 
     def start(self):
-        lives = self.log().count("metrics at") if (self.path / "takt.log").exists() else 0
-        log = open(self.path / "takt.log", "ab")
-        self.addCleanup(log.close)
-        self.daemon = daemon = subprocess.Popen(
-            [self.program, "run", "priced.yaml", "--state", "state", "--progress", "none", "--snapshot-interval", "250ms", "--listen", "127.0.0.1:0",
-             "--log-level", "info"], cwd=self.path, stdout=log, stderr=log)
-        self.addCleanup(lambda: daemon.poll() is None and (daemon.kill(), daemon.wait()))
+        lives = self.log().count("metrics at")
+        super().start()
         self.await_that(lambda: self.log().count("metrics at") > lives)
         self.metrics = re.findall(r"metrics at (\S+)/metrics", self.log())[-1]
-
-    def await_that(self, condition):
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            self.assertIsNone(self.daemon.poll(), self.log())
-            self.assertLess(time.monotonic(), deadline, self.log())
-            time.sleep(0.005)
 
     def metric(self, name):
         with urllib.request.urlopen(f"{self.metrics}/metrics", timeout=5) as page:
@@ -99,11 +72,7 @@ class TableState(TaktCase):
 
     def amounts(self):
         """event number -> what it was posted at."""
-        try:
-            with contextlib.closing(sqlite3.connect(f"file:{self.path}/ledger.db?mode=ro", uri=True)) as database:
-                return {int(event[1:]): Decimal(amount) for event, amount in database.execute("SELECT correlation_id, amount FROM posting")}
-        except sqlite3.OperationalError:
-            return {}  # not there yet
+        return {int(event[1:]): Decimal(amount) for event, amount in self.ask("SELECT correlation_id, amount FROM posting")}
 
     def test_each_event_is_posted_at_the_price_of_its_epoch(self):
         chance = random.Random(11)
@@ -117,8 +86,7 @@ class TableState(TaktCase):
             self.await_that(lambda: len(self.amounts()) > first + 5)
             # Not awaited but drawn: before, in or after a snapshot.
             time.sleep(chance.uniform(0, 0.1))
-            self.daemon.kill()
-            self.daemon.wait()
+            self.kill()
             before, posted = posted, self.amounts()
             self.assertEqual({event: posted[event] for event in before}, before)
             # What was not durable when the daemon before died came under this one's price.
@@ -126,22 +94,19 @@ class TableState(TaktCase):
                 self.assertIn(posted[event], (life,) if event >= first else (life - 1, life))
         self.start()
         self.await_that(lambda: len(self.amounts()) == self.published)
-        self.daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(self.daemon.wait(timeout=PATIENCE_S), 0, self.log())
+        self.end()
         last = self.amounts()
         self.assertEqual({event: last[event] for event in posted}, posted)
         again = [int(count) for count in re.findall(r"epochs_to_make_again=\"?(\d+)", self.log())]
         self.assertGreater(sum(again), 20, "hardly an epoch was made again")
-        audit = self.takt("audit", "state", "--ledger", "ledger.db")
-        self.assertEqual(audit.returncode, 0, audit.stdout + audit.stderr)
+        self.audit("--ledger", "ledger.db")
 
     def test_a_bucket_that_says_the_same_changes_nothing(self):
         self.put_prices(4)
         self.start()
         self.publish(10)
         self.await_that(lambda: len(self.amounts()) == 10)
-        self.daemon.send_signal(signal.SIGTERM)
-        self.assertEqual(self.daemon.wait(timeout=PATIENCE_S), 0, self.log())
+        self.end()
         self.start()
         self.publish(10)
         self.await_that(lambda: len(self.amounts()) == 20)
