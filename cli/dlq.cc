@@ -91,7 +91,7 @@ int list(DeadLetterDesk& desk, const DlqOptions& options) {
     const auto entries = desk.list(options.filter);
     if (!entries) return fail(entries.error());
     const ReportTable table = table_of(*entries);
-    fmt::print("{}", options.format == "json" ? table.json() : options.format == "csv" ? table.csv() : table.text());
+    fmt::print("{}", table.in(options.format));
     return kExitOk;
 }
 

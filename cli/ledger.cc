@@ -30,13 +30,9 @@ struct LedgerOptions {
     std::string format = "table";
 };
 
-std::string render(const ReportTable& table, const std::string& format) {
-    return format == "csv" ? table.csv() : format == "json" ? table.json() : table.text();
-}
-
 int print(const Result<ReportTable>& table, const std::string& format) {
     if (!table) return fail(table.error());
-    fmt::print("{}", render(*table, format));
+    fmt::print("{}", table->in(format));
     return kExitOk;
 }
 
@@ -48,7 +44,7 @@ int print_summary(LedgerReader& reader, const LedgerOptions& options) {
         {"dead letters", reader.dead_letter_counts(options.filter)}};
     for (const auto& [title, table] : parts) {
         if (!table) return fail(table.error());
-        fmt::print("{}\n{}\n", title, render(*table, options.format));
+        fmt::print("{}\n{}\n", title, table->in(options.format));
     }
     return kExitOk;
 }

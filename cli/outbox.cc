@@ -4,11 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <unordered_set>
 
 #include "cli/arguments.h"
+#include "cli/reread.h"
 #include "cli/verbs.h"
 #include "pipeline/base/clock.h"
 #include "pipeline/journal/hold_orders.h"
@@ -89,16 +89,13 @@ int list_outbox(const OutboxOptions& options) {
         if (!options.only.empty() && one.held != (options.only == "held")) continue;
         const Posting& posting = one.posting();
         const SinkConfirmation& last = one.entry->last;
-        std::string fields;
-        for (const Posting::KeyField& field : posting.key_fields)
-            fields += fmt::format("{}{}={}", fields.empty() ? "" : " ", field.name, field.value);
-        table.rows.push_back({one.sink->sink, std::string(to_string(last.state)), posting.type,
-                              std::to_string(posting.revision), amount_of(posting), posting.currency,
-                              posting.has_amount ? "" : posting.unit, std::move(fields), last.reason, last.reference,
-                              last.attempt > 0 ? std::to_string(last.attempt) : "", std::to_string(posting.epoch),
-                              last.time > 0 ? format_timestamp(last.time) : "", posting.key});
+        table.rows.push_back(
+            {one.sink->sink, std::string(to_string(last.state)), posting.type, std::to_string(posting.revision),
+             amount_of(posting), posting.currency, posting.has_amount ? "" : posting.unit, key_text(posting.key_fields),
+             last.reason, last.reference, last.attempt > 0 ? std::to_string(last.attempt) : "",
+             std::to_string(posting.epoch), last.time > 0 ? format_timestamp(last.time) : "", posting.key});
     }
-    fmt::print("{}", options.format == "json" ? table.json() : options.format == "csv" ? table.csv() : table.text());
+    fmt::print("{}", table.in(options.format));
     return kExitOk;
 }
 

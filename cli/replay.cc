@@ -191,7 +191,7 @@ Report make_report(const std::vector<ComparedPane>& panes, const ReplayOptions& 
 int print(Report& report, const std::string& format) {
     const std::size_t differences = report.differences.rows.size();
     if (format == "json" || format == "csv") {
-        fmt::print("{}", format == "json" ? report.differences.json() : report.differences.csv());
+        fmt::print("{}", report.differences.in(format));
     } else {
         if (differences > 0) {
             fmt::print("{}\nrecomputed less posted\n{}\n", report.differences.text(), report.totals.text());

@@ -65,12 +65,9 @@ Status load_live_tables(const Plan& plan) {
         const TableSpec& spec = table.handle->current->spec();
         std::vector<TableUpdate> updates;
         for (const TableChange& change : content) {
-            Result<std::vector<TableUpdate>> rows = (*feed)->decode(change);
+            Result<std::vector<TableUpdate>> rows = updates_of(**feed, spec, change);
             if (!rows) continue;  // as in a run: what is no entry of the table changes nothing
-            TableBuilder trial(spec);
-            const bool good = std::all_of(rows->begin(), rows->end(),
-                                          [&](const TableUpdate& update) { return trial.apply(update).ok(); });
-            if (good) std::move(rows->begin(), rows->end(), std::back_inserter(updates));
+            std::move(rows->begin(), rows->end(), std::back_inserter(updates));
         }
         const auto empty = TableBuilder(spec).build();
         Result<std::shared_ptr<const TemporalTable>> filled = updated(**empty, updates);

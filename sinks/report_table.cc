@@ -97,4 +97,8 @@ std::string ReportTable::json() const {
     return out + (rows.empty() ? "]\n" : "\n]\n");
 }
 
+std::string ReportTable::in(std::string_view format) const {
+    return format == "csv" ? csv() : format == "json" ? json() : text();
+}
+
 }  // namespace takt

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace takt {
@@ -25,6 +26,8 @@ struct ReportTable {
     std::string csv() const;
     /// An array of objects, one a line; every value is a string, absent ones are left out. Ends with a newline.
     std::string json() const;
+    /// In the format of that name: "csv", "json"; any other: text.
+    std::string in(std::string_view format) const;
 };
 
 }  // namespace takt

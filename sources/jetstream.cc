@@ -120,6 +120,13 @@ Status JetStreamSource::connect() {
     return connect_jetstream(options_, NatsConnection::Use::consume, options_.request_timeout, connection_, jetstream_);
 }
 
+Result<JetStreamSource::Anchor> JetStreamSource::read_anchor(const std::string& text) const {
+    if (text.empty()) return Anchor{};
+    std::optional<Anchor> anchor = parse_anchor(text);
+    if (!anchor) return Error{"F530", fmt::format("SOURCE_IDENTITY: the position is not one of {}", describe())};
+    return std::move(*anchor);
+}
+
 Status JetStreamSource::open(const SourcePosition& position) {
     if (options_.subjects.size() > 1)
         return Error{
@@ -129,20 +136,13 @@ Status JetStreamSource::open(const SourcePosition& position) {
                         describe(), options_.subjects.size())};
     inbox_.reset();
     if (Status connected = connect(); !connected.ok()) return connected;
-    anchor_ = {};
     next_sequence_ = position.next_sequence;
-    if (!position.anchor.empty()) {
-        std::optional<Anchor> anchor = parse_anchor(position.anchor);
-        if (!anchor) return Error{"F530", fmt::format("SOURCE_IDENTITY: the position is not one of {}", describe())};
-        anchor_ = std::move(*anchor);
-    }
-    newest_ = {};
-    if (!position.newest_anchor.empty()) {
-        std::optional<Anchor> newest = parse_anchor(position.newest_anchor);
-        if (!newest) return Error{"F530", fmt::format("SOURCE_IDENTITY: the position is not one of {}", describe())};
-        newest_ = std::move(*newest);
-        if (anchor_.created == 0) anchor_.created = newest_.created;
-    }
+    Result<Anchor> anchor = read_anchor(position.anchor);
+    Result<Anchor> newest = read_anchor(position.newest_anchor);
+    if (!anchor || !newest) return (anchor ? newest : anchor).error();
+    anchor_ = std::move(*anchor);
+    newest_ = std::move(*newest);
+    if (anchor_.created == 0) anchor_.created = newest_.created;
     const bool begins = position.anchor.empty() && position.next_sequence <= 1 && !position.from_start;
     if (begins && options_.start_sequence > 0) next_sequence_ = static_cast<std::uint64_t>(options_.start_sequence);
     // Without a sequence of its own, a beginning takes the stream as it is.

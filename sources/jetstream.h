@@ -82,6 +82,8 @@ class JetStreamSource final : public Source {
     enum class Turn : std::uint8_t { taken, ignored, rebuild };
 
     static std::optional<Anchor> parse_anchor(std::string_view text);
+    /// No text: an anchor of nothing. F530: it is none of ours.
+    Result<Anchor> read_anchor(const std::string& text) const;
     Status connect();
     Status check_stream();
     Status check_anchor(std::uint64_t first_sequence, std::uint64_t last_sequence);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
+#include <unordered_map>
 
 #include "pipeline/base/mutant.h"
 #include "pipeline/journal/durable_text.h"
@@ -172,23 +172,29 @@ void Outbox::release(std::size_t index, const std::string& key, DeliveryState st
     confirm(std::move(said));
 }
 
-/// The posting, and what only waits behind it, then behind that. About one that is not held it changes nothing.
-void Outbox::follow(const HoldOrder& order) {
-    const std::size_t index = sink_at(order.sink);
-    if (!holds(index, order.key) || mutant("order_not_in_outbox")) return;
-    release(index, order.key, order.action == HoldOrder::Action::close ? DeliveryState::closed : DeliveryState::ready,
-            order);
-    std::vector<std::string> released = {order.key};
-    while (!released.empty()) {
-        const std::string before = std::move(released.back());
-        released.pop_back();
-        std::vector<std::string> behind;
+/// Each posting, what only waits behind it, what waits behind that. About one that is not held it changes nothing.
+void Outbox::follow(const std::vector<HoldOrder>& orders) {
+    if (orders.empty() || mutant("order_not_in_outbox")) return;
+    std::vector<std::unordered_map<std::string, std::string>> behind(
+        sinks_.size());  // key -> the one that waits for it
+    for (std::size_t index = 0; index < sinks_.size(); ++index) {
         for (const SinkOutbox::Entry& entry : sinks_[index].held) {
-            if (entry.last.reason == kEarlierRevision && entry.posting->previous_key == before)
-                behind.push_back(entry.posting->key);
+            if (entry.last.reason == kEarlierRevision)
+                behind[index].emplace(entry.posting->previous_key, entry.posting->key);
         }
-        for (const std::string& key : behind) release(index, key, DeliveryState::ready, order);
-        std::move(behind.begin(), behind.end(), std::back_inserter(released));
+    }
+    for (const HoldOrder& order : orders) {
+        const SinkOutbox* const sink = find(order.sink);
+        if (sink == nullptr) continue;
+        const auto index = static_cast<std::size_t>(sink - sinks_.data());
+        auto state = order.action == HoldOrder::Action::close ? DeliveryState::closed : DeliveryState::ready;
+        for (std::string key = order.key; holds(index, key);) {
+            release(index, key, state, order);
+            const auto next = behind[index].find(key);
+            if (next == behind[index].end()) break;
+            key = next->second;
+            state = DeliveryState::ready;
+        }
     }
 }
 
@@ -215,7 +221,7 @@ void Outbox::add(const StoredFrame& stored) {
     name_sinks(stored.frame.routes, result.epoch);
     for (const SinkConfirmation& said : stored.frame.confirmations) confirm(said);
     for (const SinkPosition& position : stored.frame.positions) settle(position);
-    for (const HoldOrder& order : result.cut.orders) follow(order);
+    follow(result.cut.orders);
     for (const Posting& posting : result.postings) {
         std::shared_ptr<const Posting> shared;
         for (std::size_t index = 0; index < sinks_.size(); ++index) {

@@ -90,7 +90,7 @@ class Outbox {
     void put(std::size_t sink, std::shared_ptr<const Posting> posting, SinkConfirmation said);
     void confirm(SinkConfirmation said);
     bool holds(std::size_t sink, const std::string& key) const;
-    void follow(const HoldOrder& order);
+    void follow(const std::vector<HoldOrder>& orders);
     void release(std::size_t sink, const std::string& key, DeliveryState state, const HoldOrder& order);
     void settle(const SinkPosition& position);
 

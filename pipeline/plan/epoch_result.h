@@ -23,6 +23,8 @@ struct TableVersion {
     bool whole = false;                            ///< the changes are all there is: a run's first version
     std::vector<TableChange> changes = {};         ///< in order; what was refused is not among them
     std::shared_ptr<const TemporalTable> content;  ///< shared with the steps, from this cut on until the next version
+
+    bool operator==(const TableVersion&) const = default;
 };
 
 /// A control input: the event of a dead letter that a person sends through the pipeline again. It is a message of its

@@ -24,6 +24,8 @@ struct TableChange {
     Operation operation = Operation::put;
     std::string value = {};   ///< the bytes of a put
     bool in_content = false;  ///< found in the content as it stood: earlier values may have been missed
+
+    bool operator==(const TableChange&) const = default;
 };
 
 /// What a live table is made of at some moment: the put of each entry that is there, by its key.
@@ -54,5 +56,9 @@ class TableFeed {
     /// One line for people: "key-value bucket MASTER at nats://127.0.0.1:4222". No secrets.
     virtual std::string describe() const = 0;
 };
+
+/// The rows that a change means, each judged by the table's types. D errors: it is no entry of such a table. Any
+/// thread.
+Result<std::vector<TableUpdate>> updates_of(const TableFeed& feed, const TableSpec& spec, const TableChange& change);
 
 }  // namespace takt

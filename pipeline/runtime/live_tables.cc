@@ -13,21 +13,6 @@
 #include "pipeline/observe/log.h"
 
 namespace takt {
-namespace {
-
-/// The updates that a change means. D errors: it is no entry of the table.
-Result<std::vector<TableUpdate>> updates_of(const TableFeed& decoder, const TableSpec& spec,
-                                            const TableChange& change) {
-    Result<std::vector<TableUpdate>> updates = decoder.decode(change);
-    if (!updates) return updates;
-    TableBuilder trial(spec);
-    for (const TableUpdate& update : *updates) {
-        if (Status applied = trial.apply(update); !applied) return applied.error();
-    }
-    return updates;
-}
-
-}  // namespace
 
 LiveTables::LiveTables(const Plan& plan) : plan_(plan), tables_(plan.tables.size()) {}
 

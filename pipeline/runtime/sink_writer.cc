@@ -386,6 +386,10 @@ void SinkWriter::let_go(const std::string& key, bool send, std::vector<Posting>&
 /// run's waiting postings.
 bool SinkWriter::follow_orders(const EpochResult& epoch) {
     if (epoch.cut.orders.empty() || epoch.epoch <= past_.until) return true;
+    std::unordered_map<std::string, std::string> behind;  // key -> the one that waits for it
+    for (const auto& [key, held] : held_) {
+        if (held.behind) behind.emplace(held.posting->previous_key, key);
+    }
     std::vector<Posting> pending;
     for (const HoldOrder& order : epoch.cut.orders) {
         if (order.sink != plan_.name || !held_.contains(order.key)) continue;
@@ -393,13 +397,9 @@ bool SinkWriter::follow_orders(const EpochResult& epoch) {
         log(LogLevel::warning, resend ? "posting is sent again, as ordered" : "posting is closed, as ordered",
             {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});
         let_go(order.key, resend, pending);
-    }
-    while (true) {
-        const auto behind = std::find_if(held_.begin(), held_.end(), [this](const auto& held) {
-            return held.second.behind && !held_.contains(held.second.posting->previous_key);
-        });
-        if (behind == held_.end()) break;
-        let_go(std::string(behind->first), true, pending);
+        for (auto next = behind.find(order.key); next != behind.end() && held_.contains(next->second);
+             next = behind.find(next->second))
+            let_go(next->second, true, pending);
     }
     std::sort(pending.begin(), pending.end(),
               [](const Posting& a, const Posting& b) { return std::tie(a.epoch, a.key) < std::tie(b.epoch, b.key); });

@@ -34,13 +34,12 @@ Status TableReader::start(std::shared_ptr<const TableEntries> known) {
     if (!made) return made.error();
     known_ = std::move(known);
     newest_ = plan_.handle->current;
-    if (known_ != nullptr) {
-        std::lock_guard lock(mutex_);
-        status_.rows = newest_->rows();
-        for (const auto& [key, change] : *known_) status_.revision = std::max(status_.revision, change.revision);
-    }
     {
         std::lock_guard lock(mutex_);
+        if (known_ != nullptr) {
+            status_.rows = newest_->rows();
+            for (const auto& [key, change] : *known_) status_.revision = std::max(status_.revision, change.revision);
+        }
         feed_ = std::move(made).value();
         status_.description = feed_->describe();
     }
@@ -106,18 +105,6 @@ bool TableReader::wait(Duration duration) {
 
 // ---- judging
 
-/// The updates that a change means; D errors when it is no entry of this table.
-Status TableReader::judge(const TableChange& change, std::vector<TableUpdate>& updates) const {
-    Result<std::vector<TableUpdate>> decoded = feed_->decode(change);
-    if (!decoded) return decoded.error();
-    TableBuilder builder(newest_->spec());
-    for (const TableUpdate& update : *decoded) {
-        if (Status applied = builder.apply(update); !applied) return applied;
-    }
-    updates = std::move(decoded).value();
-    return {};
-}
-
 void TableReader::refuse(const Error& error, std::size_t refused_before) {
     {
         std::lock_guard lock(mutex_);
@@ -135,25 +122,23 @@ void TableReader::refuse(const Error& error, std::size_t refused_before) {
 
 void TableReader::accept(std::vector<TableChange> changes) {
     std::size_t refused = 0;
-    std::vector<TableUpdate> updates;
-    const auto keep = [&](TableChange change) {
+    // Whether it is a row of the table; D errors.
+    const auto keep = [&](TableChange& change) -> Status {
+        Result<std::vector<TableUpdate>> updates = updates_of(*feed_, newest_->spec(), change);
+        if (!updates) return updates.error();
         changes_bytes_ += change.key.size() + change.value.size();
         changes_.push_back(std::move(change));
-        std::move(updates.begin(), updates.end(), std::back_inserter(updates_));
+        std::move(updates->begin(), updates->end(), std::back_inserter(updates_));
+        return {};
     };
     for (TableChange& change : changes) {
-        const Status judged = judge(change, updates);
-        if (judged) {
-            keep(std::move(change));
-            continue;
-        }
-        refuse(judged.error(), refused++);
+        const Status kept = keep(change);
+        if (kept) continue;
+        refuse(kept.error(), refused++);
         if (!change.in_content) continue;
         // What stood before it may have been missed.
         for (TableChange& older : feed_->earlier(change)) {
-            if (!judge(older, updates)) continue;
-            keep(std::move(older));
-            break;
+            if (keep(older)) break;
         }
     }
 }
@@ -238,6 +223,7 @@ bool TableReader::open() {
     if (known_ != nullptr) leave_out_known(content);
     accept(std::move(content));
     if (!make_version()) return false;
+    known_.reset();
     std::lock_guard lock(mutex_);
     status_.last_error.clear();
     enter(TableStatus::State::current);

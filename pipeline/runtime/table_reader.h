@@ -58,7 +58,6 @@ class TableReader {
     bool wait(Duration duration);
     void leave_out_known(std::vector<TableChange>& content) const;
     void accept(std::vector<TableChange> changes);
-    Status judge(const TableChange& change, std::vector<TableUpdate>& updates) const;
     void refuse(const Error& error, std::size_t refused_before);
     bool make_version();
     void enter(TableStatus::State state);
@@ -72,7 +71,7 @@ class TableReader {
 
     // Of the thread.
     std::shared_ptr<const TemporalTable> newest_;  ///< of the last version made
-    std::shared_ptr<const TableEntries> known_;    ///< at the start; null: nothing, or it was compared
+    std::shared_ptr<const TableEntries> known_;    ///< at the start; null: nothing, or the content was compared with it
     std::vector<TableChange> changes_;             ///< that no version has yet
     std::vector<TableUpdate> updates_;             ///< what they mean
     std::uint64_t changes_bytes_ = 0;

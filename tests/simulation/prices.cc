@@ -25,7 +25,9 @@ class PriceFeed final : public TableFeed {
 
     Status read(Duration wait, std::vector<TableChange>& changes) override {
         const Error lost{"E000", "the connection to the bucket is lost"};
-        if (!world_.step() || disconnected()) {
+        const bool alive = world_.step();
+        if (!alive || connection_.lost()) {
+            behind_ = behind_ || alive;
             world_.scheduler.sleep(wait);
             return lost;
         }
@@ -105,20 +107,11 @@ class PriceFeed final : public TableFeed {
         }
     }
 
-    bool disconnected() {
-        const Timestamp now = world_.scheduler.now();
-        if (now >= connected_at_ && world_.fault(world_.faults().source_disconnects)) {
-            connected_at_ = now + world_.chance.between(kSecond, 3 * kMinute);
-            behind_ = true;
-        }
-        return now < connected_at_;
-    }
-
     World& world_;
     std::map<std::string, std::uint64_t> known_;  ///< revisions that were told
     std::size_t at_ = 0;
     bool behind_ = false;
-    Timestamp connected_at_ = 0;
+    Connection connection_{world_};
 };
 
 class PriceTable final : public TableType {
