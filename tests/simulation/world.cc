@@ -89,7 +89,7 @@ class SimulatedSource final : public Source {
 
     Result<State> read(const Limits& limits, MessageBlock& block) override {
         const bool alive = world_.step();
-        if (!alive || disconnected()) {
+        if (!alive || connection_.lost()) {
             world_.scheduler.sleep(limits.wait);
             return say(State::quiet);
         }
@@ -159,12 +159,6 @@ class SimulatedSource final : public Source {
                                             [](std::uint64_t wanted, const Stored& s) { return wanted < s.sequence; });
         return static_cast<std::size_t>(after - stream_.begin());
     }
-    bool disconnected() {
-        const Timestamp now = world_.scheduler.now();
-        if (now >= connected_at_ && world_.fault(world_.faults().source_disconnects))
-            connected_at_ = now + world_.chance.between(kSecond, 3 * kMinute);
-        return now < connected_at_;
-    }
     State say(State state) {
         world_.tell(index_, state == State::idle, at_ == 0 ? 0 : stream_[at_ - 1].sequence);
         return state;
@@ -175,7 +169,7 @@ class SimulatedSource final : public Source {
     const Stream& stream_;
     const std::optional<Lost>& lost_;
     std::size_t at_ = 0;
-    Timestamp connected_at_ = 0;
+    Connection connection_{world_};
 };
 
 /// An ERP that takes a key once. Its answers get lost before and after the effect, for all postings or for some; some
@@ -343,25 +337,6 @@ Cut cut_of(const EpochResult& epoch) {
     return cut;
 }
 
-bool same(const TableChange& a, const TableChange& b) {
-    return std::tie(a.key, a.revision, a.operation, a.value) == std::tie(b.key, b.revision, b.operation, b.value);
-}
-
-bool same(const Cut& a, const Cut& b) {
-    for (std::size_t i = 0; i < kSources; ++i) {
-        if (a.last_sequence[i] != b.last_sequence[i] || a.anchor_sequence[i] != b.anchor_sequence[i] ||
-            a.ingest_times[i] != b.ingest_times[i])
-            return false;
-    }
-    const auto same_version = [](const TableVersion& one, const TableVersion& other) {
-        return one.whole == other.whole &&
-               std::equal(one.changes.begin(), one.changes.end(), other.changes.begin(), other.changes.end(),
-                          [](const TableChange& x, const TableChange& y) { return same(x, y); });
-    };
-    return a.idle == b.idle && a.ended == b.ended && a.flush == b.flush &&
-           std::equal(a.tables.begin(), a.tables.end(), b.tables.begin(), b.tables.end(), same_version);
-}
-
 }  // namespace
 
 World*& world() {
@@ -439,6 +414,13 @@ void World::end_life() {
     }
 }
 
+bool Connection::lost() {
+    const Timestamp now = world_.scheduler.now();
+    if (now >= back_at_ && world_.fault(world_.faults().source_disconnects))
+        back_at_ = now + world_.chance.between(kSecond, 3 * kMinute);
+    return now < back_at_;
+}
+
 std::unique_ptr<Source> World::make_source(std::uint32_t index) {
     return std::make_unique<SimulatedSource>(*this, index);
 }
@@ -507,7 +489,7 @@ Result<EpochLog::Past> WatchedLog::recover() {
     for (const EpochResult& epoch : past->epochs) {
         last = std::max(last, epoch.epoch);
         const auto [known, fresh] = world_.history.emplace(epoch.epoch, cut_of(epoch));
-        if (fresh || same(known->second, cut_of(epoch))) continue;
+        if (fresh || known->second == cut_of(epoch)) continue;
         // What was not durable may have come to nothing and been made otherwise.
         if (epoch.epoch <= world_.durable)
             world_.violation(fmt::format("durable epoch {} is another one after a restart", epoch.epoch));
@@ -521,6 +503,13 @@ Result<EpochLog::Past> WatchedLog::recover() {
     return past;
 }
 
+/// Whether something was ordered about it, or about what it waits behind.
+bool WatchedLog::let_go(const Ledger& ledger, const std::string& key) const {
+    if (ledger.ordered.contains(key) || ledger.closed.contains(key)) return true;
+    const auto before = world_.corrects.find(key);
+    return before != world_.corrects.end() && let_go(ledger, before->second);
+}
+
 /// What a sink will never take, and a durable frame says so, is remembered.
 void WatchedLog::check_held(const std::vector<SinkPast>& sinks) {
     for (Ledger& ledger : world_.ledgers) {
@@ -531,7 +520,7 @@ void WatchedLog::check_held(const std::vector<SinkPast>& sinks) {
         }
         for (const auto& [key, state] : ledger.held) {
             // An epoch with an order may be durable, and nobody was told.
-            if (ledger.ordered.contains(key) || ledger.closed.contains(key)) continue;
+            if (let_go(ledger, key)) continue;
             const auto found = held.find(key);
             if (found == held.end() || found->second != state)
                 world_.violation(
@@ -582,6 +571,9 @@ Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) 
     // Without room it comes again later.
     if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
     world_.history[epoch.epoch] = cut_of(epoch);
+    for (const Posting& posting : epoch.postings) {
+        if (!posting.previous_key.empty()) world_.corrects[posting.key] = posting.previous_key;
+    }
     const Status appended = log_.append(epoch, answers);
     if (!appended.ok()) return appended;
     world_.durable = epoch.epoch;

@@ -108,6 +108,7 @@ struct Cut {
     std::vector<std::uint32_t> ended;
     bool flush = false;
     std::vector<TableVersion> tables;  ///< without their content
+    bool operator==(const Cut&) const = default;
 };
 
 /// Everything outside the daemon: disk, streams, ledgers, and who is alive. Each thing that the daemon does to it is a
@@ -156,8 +157,9 @@ class World {
     bool own_clock[kSources] = {};   ///< the source has no server that keeps the time
     Timestamp whole_life_began = 0;  ///< of the last one that came to the end of its input
     Ledger ledgers[2];
-    std::map<std::uint64_t, Cut> history;  ///< by epoch
-    std::uint64_t durable = 0;             ///< the newest epoch that the log has said to be durable
+    std::map<std::string, std::string> corrects;  ///< key -> that of the revision before
+    std::map<std::uint64_t, Cut> history;         ///< by epoch
+    std::uint64_t durable = 0;                    ///< the newest epoch that the log has said to be durable
     /// A source has told its reader: up to where it has read, and whether it said that nothing more is there.
     void tell(std::uint32_t source, bool idle, std::uint64_t last_sequence);
     /// Whether it said so without break for `least` in this life, when all that it had told was up to this cut.
@@ -181,6 +183,17 @@ class World {
     };
     std::vector<IdlePeriod> idle_periods_[kSources];  ///< of this life
     std::set<std::uint64_t> told_[kSources];          ///< sequences up to which it had read
+};
+
+/// To a server of the world. It is lost now and then, for some time.
+class Connection {
+  public:
+    explicit Connection(World& world) : world_(world) {}
+    bool lost();
+
+  private:
+    World& world_;
+    Timestamp back_at_ = 0;
 };
 
 /// The world's disk as a daemon sees it: it fails, is full, or stops with its process.
@@ -216,6 +229,7 @@ class WatchedLog final : public EpochLog {
 
   private:
     void check_idle(const EpochResult& epoch);
+    bool let_go(const Ledger& ledger, const std::string& key) const;
     void check_held(const std::vector<SinkPast>& sinks);
     void check_lost(const EpochResult& epoch);
     void note(const SinkAnswers& answers);
