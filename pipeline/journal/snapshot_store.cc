@@ -265,15 +265,12 @@ Result<SnapshotStore::Found> SnapshotStore::load() {
             found.newest = std::move(*snapshot);
             break;
         }
-        // What cannot be read now may be read by the next start: only damage is removed.
-        if (snapshot.error().code == "E700") {
-            unread = snapshot.error();
-        } else {
-            unusable_.push_back(epochs_.back());
-        }
+        if (snapshot.error().code == "E700") unread = snapshot.error();
+        unusable_.push_back(epochs_.back());
         found.unusable.push_back({epochs_.back(), snapshot.error().text()});
         epochs_.pop_back();
     }
+    // The next start may read what this one cannot.
     if (!found.newest && unread) return *unread;
     return found;
 }

@@ -50,7 +50,7 @@ class SnapshotStore {
     static Result<std::optional<Snapshot>> look(Disk& disk, const std::string& folder);
 
     /// The newest snapshot that is whole. Newer ones do not count any more, and go when the next one is written. E700:
-    /// the folder cannot be read.
+    /// none is whole, and one could not be read.
     Result<Found> load();
     /// Returns when the snapshot is durable and verified; then removes those beyond `kept`. E700, E701: it could not be
     /// written, those before stand. F709: a synchronization failed; end the process.
