@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -372,22 +373,33 @@ class TimedLog final : public EpochLog {
     Status append(const EpochResult& epoch, const SinkAnswers& answers) override {
         Status appended = log_ == nullptr ? Status() : log_->append(epoch, answers);
         if (!epoch.cut.flush && epoch.messages > 0) {
-            messages_ += epoch.messages;
-            last_ = Clock::now();
+            last_ = {Clock::now(), std::clock()};
+            if (begun_) messages_ += epoch.messages;
+            if (!begun_) first_ = last_;
+            begun_ = true;
         }
         return appended;
     }
     Status snapshot(const EngineState& state, std::uint64_t delivered) override {
         return log_ == nullptr ? Status() : log_->snapshot(state, delivered);
     }
-    /// Of all epochs but the one at whose end all windows close.
+    /// From the first epoch's end to the last one's, without the one at whose end all windows close: neither how the
+    /// engine begins nor what the last epoch waits for is in it.
     std::uint64_t messages() const { return messages_; }
-    Clock::time_point last() const { return last_; }
+    double seconds() const { return std::chrono::duration<double>(last_.time - first_.time).count(); }
+    double cpu_seconds() const { return static_cast<double>(last_.cpu - first_.cpu) / CLOCKS_PER_SEC; }
 
   private:
+    struct Moment {
+        Clock::time_point time;
+        std::clock_t cpu = 0;  ///< of all threads
+    };
+
     EpochLog* log_;
+    bool begun_ = false;
     std::uint64_t messages_ = 0;
-    Clock::time_point last_;
+    Moment first_;
+    Moment last_;
 };
 
 /// The daemon's engine, to the end of its input.
@@ -417,16 +429,18 @@ void chain_in_daemon(benchmark::State& state, bool durable) {
     plan->epoch = 100 * kMillisecond;
     const Answer limit = run_limit(events);
     std::uint64_t messages = 0;
+    double cpu_seconds = 0;
     for (auto _ : state) {
         const auto folder = durable ? std::make_unique<StateFolder>(*plan) : nullptr;
         TimedLog log(durable ? &folder->log() : nullptr);
-        const auto begin = Clock::now();
         const Answer answer = run_daemon(*plan, log);
-        state.SetIterationTime(std::chrono::duration<double>(log.last() - begin).count());
+        state.SetIterationTime(log.seconds());
+        cpu_seconds += log.cpu_seconds();
         messages += log.messages();
         same_answer(state, answer, limit);
     }
     state.SetItemsProcessed(static_cast<std::int64_t>(messages));
+    state.counters["cpu_ns_per_event"] = 1e9 * cpu_seconds / static_cast<double>(messages);
     if (durable) state.SetLabel("baseline=chain.daemon");
 }
 

@@ -19,7 +19,14 @@ Hash128 hash128(std::string_view bytes, std::uint64_t seed) {
 }
 
 std::string to_hex(const Hash128& hash) {
-    return fmt::format("{:016x}{:016x}", hash.high, hash.low);
+    static constexpr char kNibbles[] = "0123456789abcdef";
+    std::string hex(32, '0');
+    for (int nibble = 0; nibble < 16; ++nibble) {
+        const auto at = static_cast<std::size_t>(15 - nibble);
+        hex[at] = kNibbles[hash.high >> (4 * nibble) & 0xf];
+        hex[16 + at] = kNibbles[hash.low >> (4 * nibble) & 0xf];
+    }
+    return hex;
 }
 
 std::optional<Hash128> from_hex(std::string_view hex) {

@@ -34,6 +34,34 @@ Bytes bytes(FlatBufferBuilder& builder, std::string_view value) {
     return builder.CreateVector(reinterpret_cast<const std::uint8_t*>(value.data()), value.size());
 }
 
+/// Texts that are shared are at most so long.
+constexpr std::size_t kLongestSharedBytes = 64;
+
+/// A text that many rows have alike, one after the other: it is written once, and they share it.
+class SharedText {
+  public:
+    Text operator()(FlatBufferBuilder& builder, std::string_view value) {
+        if (value.size() > kLongestSharedBytes) return required(builder, value);
+        if (written_.IsNull() || value != value_) written_ = required(builder, value);
+        value_ = value;
+        return written_;
+    }
+    /// An empty one is absent.
+    Text optional(FlatBufferBuilder& builder, std::string_view value) {
+        return value.empty() ? Text() : (*this)(builder, value);
+    }
+
+  private:
+    std::string_view value_;
+    Text written_;
+};
+
+/// The same of rows that have several, by their place. Valid until the next call.
+SharedText& at(std::vector<SharedText>& texts, std::size_t place) {
+    if (place >= texts.size()) texts.resize(place + 1);
+    return texts[place];
+}
+
 template <typename T>
 Offset<flatbuffers::Vector<T>> vector(FlatBufferBuilder& builder, const std::vector<T>& values) {
     return values.empty() ? Offset<flatbuffers::Vector<T>>() : builder.CreateVector(values);
@@ -193,39 +221,57 @@ FrameSection control_inputs_section(const FrameContext& context, const EpochResu
     return finished(builder, wire::SectionKind::control_inputs, wire::CreateControlInputsSection(builder, all));
 }
 
-Offset<wire::Posting> posting_table(FlatBufferBuilder& builder, const Posting& posting) {
-    std::vector<Offset<wire::KeyField>> fields;
-    for (const Posting::KeyField& field : posting.key_fields) {
-        const Text name = required(builder, field.name);
-        fields.push_back(wire::CreateKeyField(builder, name, text(builder, field.value)));
-    }
+/// What is used for one posting after the other.
+struct PostingParts {
+    SharedText type;
+    SharedText pipeline;
+    SharedText unit;
+    SharedText currency;
+    SharedText debit;
+    SharedText credit;
+    SharedText config_hash;
+    std::vector<SharedText> fields;
+    std::vector<SharedText> accounts;
+    std::vector<SharedText> cost_centers;
+    std::vector<SharedText> sources;
+    std::vector<Offset<wire::KeyField>> key_fields;
     std::vector<Offset<wire::Line>> lines;
-    for (const PostingLine& line : posting.lines) {
-        const Text account = required(builder, line.account);
-        const Text cost_center = text(builder, line.cost_center);
-        const wire::Side side = line.side == Side::credit ? wire::Side::credit : wire::Side::debit;
-        lines.push_back(wire::CreateLine(builder, account, cost_center, side, 0));
-    }
     std::vector<Offset<wire::LineageRange>> ranges;
+};
+
+Offset<wire::Posting> posting_table(FlatBufferBuilder& builder, const Posting& posting, PostingParts& parts) {
+    parts.key_fields.clear();
+    parts.lines.clear();
+    parts.ranges.clear();
+    for (const Posting::KeyField& field : posting.key_fields) {
+        const Text name = at(parts.fields, parts.key_fields.size())(builder, field.name);
+        parts.key_fields.push_back(wire::CreateKeyField(builder, name, text(builder, field.value)));
+    }
+    for (const PostingLine& line : posting.lines) {
+        const Text account = at(parts.accounts, parts.lines.size())(builder, line.account);
+        const Text cost_center = at(parts.cost_centers, parts.lines.size()).optional(builder, line.cost_center);
+        const wire::Side side = line.side == Side::credit ? wire::Side::credit : wire::Side::debit;
+        parts.lines.push_back(wire::CreateLine(builder, account, cost_center, side, 0));
+    }
     for (const Lineage::Range& range : posting.lineage.ranges) {
-        const Text source = required(builder, range.source);
-        ranges.push_back(wire::CreateLineageRange(builder, source, range.first_sequence, range.last_sequence));
+        const Text source = at(parts.sources, parts.ranges.size())(builder, range.source);
+        parts.ranges.push_back(wire::CreateLineageRange(builder, source, range.first_sequence, range.last_sequence));
     }
     const Text key = required(builder, posting.key);
     const Text payload_hash = required(builder, posting.payload_hash);
-    const Text type = required(builder, posting.type);
-    const Text pipeline = required(builder, posting.pipeline);
+    const Text type = parts.type(builder, posting.type);
+    const Text pipeline = parts.pipeline(builder, posting.pipeline);
     const Text previous_key = text(builder, posting.previous_key);
     const Text correlation_id = text(builder, posting.correlation_id);
-    const auto key_fields = vector(builder, fields);
-    const Text unit = text(builder, posting.unit);
-    const Text currency = text(builder, posting.currency);
-    const Text debit = text(builder, posting.debit);
-    const Text credit = text(builder, posting.credit);
-    const auto all_lines = vector(builder, lines);
-    const auto lineage = vector(builder, ranges);
+    const auto key_fields = vector(builder, parts.key_fields);
+    const Text unit = parts.unit.optional(builder, posting.unit);
+    const Text currency = parts.currency.optional(builder, posting.currency);
+    const Text debit = parts.debit.optional(builder, posting.debit);
+    const Text credit = parts.credit.optional(builder, posting.credit);
+    const auto all_lines = vector(builder, parts.lines);
+    const auto lineage = vector(builder, parts.ranges);
     const Text ids = required(builder, to_hex(posting.lineage.ids));
-    const Text config_hash = text(builder, posting.config_hash);
+    const Text config_hash = parts.config_hash.optional(builder, posting.config_hash);
     return wire::CreatePosting(builder, key, payload_hash, type, pipeline, posting.revision, previous_key,
                                optional_time(posting.window_start), optional_time(posting.window_end),
                                posting.posting_date, correlation_id, key_fields, flatbuffers::nullopt,
@@ -234,12 +280,14 @@ Offset<wire::Posting> posting_table(FlatBufferBuilder& builder, const Posting& p
 }
 
 FrameSection postings_section(const std::vector<Posting>& postings) {
-    FlatBufferBuilder builder(65536);
+    constexpr std::size_t kUsualBytes = 400;
+    FlatBufferBuilder builder(kUsualBytes * (postings.size() + 1));
     std::vector<Offset<wire::JournaledPosting>> written;
+    PostingParts parts;
     for (const Posting& posting : postings) {
         std::vector<wire::Units128> amounts;
         for (const PostingLine& line : posting.lines) amounts.push_back(units(line.amount));
-        const auto table = posting_table(builder, posting);
+        const auto table = posting_table(builder, posting, parts);
         const auto line_amounts = structs(builder, amounts);
         const std::array<wire::Units128, 4> numbers = {units(posting.quantity), units(posting.quantity_cumulative),
                                                        units(posting.amount), units(posting.amount_cumulative)};
@@ -320,8 +368,9 @@ Offset<wire::SinkTotal> sink_total(FlatBufferBuilder& builder, const SinkTotal& 
 FrameSection sink_confirmations_section(const FrameView& frame) {
     FlatBufferBuilder builder(4096);
     std::vector<Offset<wire::SinkConfirmation>> confirmations;
+    SharedText sinks;
     for (const SinkConfirmation& said : frame.confirmations) {
-        const Text sink = required(builder, said.sink);
+        const Text sink = sinks(builder, said.sink);
         const Text key = required(builder, said.key);
         const Text reference = text(builder, said.reference);
         const Text reason = text(builder, said.reason);
@@ -431,11 +480,11 @@ FrameSection audit_section(const FrameContext& context, const AuditTotals& total
 
 // ---- reading ------------------------------------------------------------------------------------------------------
 
-/// Copies out of one section. In what we wrote every byte is used once; a section whose parts overlap, so that a few
-/// bytes would become many, is refused.
+/// Copies out of one section. Short texts are shared; a section whose parts overlap so that a few bytes would become
+/// very many is refused.
 class Reader {
   public:
-    explicit Reader(std::string_view section) : left_(section.size()) {}
+    explicit Reader(std::string_view section) : left_(kMostCopies * section.size()) {}
 
     bool overdrawn() const { return overdrawn_; }
     std::string text(const flatbuffers::String* value) {
@@ -454,6 +503,8 @@ class Reader {
 
   private:
     static constexpr std::size_t kLeastElementBytes = 2;
+    /// A line has two shared texts in 24 bytes of its own; nothing has more.
+    static constexpr std::size_t kMostCopies = 8;
     bool take(std::size_t size) {
         overdrawn_ = overdrawn_ || size > left_;
         if (!overdrawn_) left_ -= size;

@@ -253,6 +253,37 @@ TEST(Frame, ACommandThatItDoesNotKnowIsRefused) {
     EXPECT_THAT(message_about("resend_posting", false), HasSubstr("which posting"));
 }
 
+TEST(Frame, RowsShareWhatTheyHaveAlikeAndReadItBack) {
+    // As much as can be shared, in rows that are as small as they can be; some rows differ in between.
+    const std::string shared(64, 's');
+    Frame frame = full_frame(7);
+    frame.result.postings.clear();
+    for (int row = 0; row < 200; ++row) {
+        Posting posting = sample::bare_posting();
+        posting.type = posting.pipeline = posting.unit = posting.currency = posting.debit = posting.credit = shared;
+        posting.config_hash = shared;
+        posting.key_fields.assign(50, {shared, ""});
+        posting.lines.assign(50, {shared, shared, Side::debit, 0});
+        posting.lineage.ranges.assign(50, {shared, 1, 2});
+        if (row % 7 == 3) {
+            posting.type = posting.lines[49].account = std::string(65, 't');
+            posting.key_fields[1].name = "other";
+            posting.lines.pop_back();
+            posting.lines[0].cost_center = posting.unit = "";
+        }
+        frame.result.postings.push_back(posting);
+    }
+    const std::string bytes = encoded(frame);
+    const auto read = decode_frame(bytes);
+    ASSERT_TRUE(read) << read.error().text();
+    EXPECT_EQ(text_of(read->frame), text_of(frame));
+    std::size_t copied = 0;
+    for (const Posting& posting : frame.result.postings) {
+        copied += shared.size() * (posting.key_fields.size() + 2 * posting.lines.size() + posting.lineage.ranges.size());
+    }
+    EXPECT_LT(bytes.size(), copied);
+}
+
 TEST(Frame, AFewBytesCannotBecomeMany) {
     // A thousand dead letters that are one and the same table.
     flatbuffers::FlatBufferBuilder builder;
