@@ -106,6 +106,7 @@ class DedupState final : public KeyedState {
         for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
             ByteWriter out(groups[group]);
             const std::vector<DedupTable::Entry> entries = table_.entries(group, oldest_);
+            groups[group].reserve(sizeof(std::uint64_t) + entries.size() * kEntryBytes);
             out.put<std::uint64_t>(entries.size());
             for (const DedupTable::Entry& entry : entries) {
                 out.put(entry.id);
@@ -116,7 +117,6 @@ class DedupState final : public KeyedState {
     }
     bool load(std::string_view group) override {
         ByteReader in(group);
-        constexpr std::size_t kEntryBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t) + sizeof(Timestamp);
         std::vector<DedupTable::Entry> entries(in.get_count(kEntryBytes));
         for (DedupTable::Entry& entry : entries) {
             entry.id = in.get<std::uint64_t>();
@@ -136,6 +136,9 @@ class DedupState final : public KeyedState {
     std::uint64_t size_bytes() const override { return table_.size_bytes(); }
 
   private:
+    /// Of one id in a snapshot.
+    static constexpr std::size_t kEntryBytes = sizeof(std::uint64_t) + sizeof(std::uint32_t) + sizeof(Timestamp);
+
     /// What the row ends as; `verdict` is what later steps have found against it, and only rows without one are
     /// remembered.
     OutcomeCode judge(const Hash128& id, std::uint64_t content, Timestamp time, Timestamp oldest, OutcomeCode verdict) {

@@ -123,7 +123,10 @@ std::string snapshot_folder(const std::string& state_directory) {
     return state_directory + "/snapshots";
 }
 
-std::string encode_state(const EngineState& state) {
+/// Calls `take` with the state's bytes piece by piece, in order; the pieces are valid during the call only. Its first
+/// error ends it.
+template <typename Take>
+std::error_code encode_in_pieces(const EngineState& state, Take&& take) {
     std::string bytes(kSnapshotMagic);
     ByteWriter out(bytes);
     out.put(kSnapshotFormatVersion);
@@ -154,8 +157,20 @@ std::string encode_state(const EngineState& state) {
         for (const std::string& group : step.groups) {
             out.put(crc32c(group));
             out.put_text(group);
+            if (bytes.size() < kWriteBytes) continue;
+            if (const auto error = take(std::string_view(bytes))) return error;
+            bytes.clear();
         }
     }
+    return take(std::string_view(bytes));
+}
+
+std::string encode_state(const EngineState& state) {
+    std::string bytes;
+    (void)encode_in_pieces(state, [&](std::string_view piece) {
+        bytes.append(piece);
+        return std::error_code();
+    });
     return bytes;
 }
 
@@ -275,37 +290,50 @@ Result<SnapshotStore::Found> SnapshotStore::load() {
     return found;
 }
 
+std::error_code SnapshotStore::measure(const std::string& path, Extent& extent) const {
+    std::unique_ptr<File> file;
+    if (const auto error = disk_->open(path, Disk::Open::existing, file)) return error;
+    std::string piece(kWriteBytes, '\0');
+    std::size_t count = 0;
+    do {
+        if (const auto error = file->read_at(extent.bytes, piece, count)) return error;
+        extent.add(std::string_view(piece).substr(0, count));
+    } while (count == piece.size());
+    return {};
+}
+
 Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
-    const std::string bytes = encode_state(state);
     const std::string path = state_path(state.epoch);
+    Extent written;
     {
         std::unique_ptr<File> file;
         if (const auto error = disk_->open(path, Disk::Open::empty, file))
             return disk_error("cannot make", path, error);
-        for (std::size_t at = 0; at < bytes.size(); at += kWriteBytes) {
-            if (const auto error = file->write_at(at, std::string_view(bytes).substr(at, kWriteBytes)))
-                return disk_error("cannot write", path, error);
-        }
+        const auto error = encode_in_pieces(state, [&](std::string_view piece) {
+            const std::error_code failed = file->write_at(written.bytes, piece);
+            written.add(piece);
+            return failed;
+        });
+        if (error) return disk_error("cannot write", path, error);
         reach(CrashPoint::snapshot_written);
-        if (const auto error = file->fdatasync()) return sync_error(path, error);
+        if (const auto failed = file->fdatasync()) return sync_error(path, failed);
         reach(CrashPoint::snapshot_synchronized);
     }
-    std::string read_back;
-    if (const auto error = read_file(*disk_, path, bytes.size() + 1, read_back))
-        return disk_error("cannot read back", path, error);
-    if (read_back != bytes) return Error{"F720", fmt::format("{} reads back other than it was written", path)};
+    Extent read_back;
+    if (const auto error = measure(path, read_back)) return disk_error("cannot read back", path, error);
+    if (read_back != written) return Error{"F720", fmt::format("{} reads back other than it was written", path)};
     if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
     reach(CrashPoint::snapshot_durable);
     const DurableText manifest{std::string(kManifestKind),
                                1,
                                {{"epoch", std::to_string(state.epoch)},
-                                {"bytes", std::to_string(bytes.size())},
-                                {"state_crc32c", std::to_string(crc32c(bytes))},
+                                {"bytes", std::to_string(written.bytes)},
+                                {"state_crc32c", std::to_string(written.checksum)},
                                 {"incarnation", std::to_string(origin.incarnation)},
                                 {"engine_version", origin.engine_version},
                                 {"config_hash", origin.config_hash}}};
-    if (Status written = write_durable_text(*disk_, manifest_path(state.epoch), manifest, kManifestPoints); !written)
-        return written;
+    if (Status named = write_durable_text(*disk_, manifest_path(state.epoch), manifest, kManifestPoints); !named)
+        return named;
     std::erase_if(epochs_, [&](std::uint64_t epoch) { return epoch >= state.epoch; });
     std::erase(unusable_, state.epoch);
     epochs_.push_back(state.epoch);

@@ -3,10 +3,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/journal/crc32c.h"
 #include "pipeline/journal/disk.h"
 #include "pipeline/plan/engine_state.h"
 
@@ -65,8 +67,22 @@ class SnapshotStore {
         : disk_(&disk), folder_(std::move(folder)), options_(options) {}
     std::string state_path(std::uint64_t epoch) const;
     std::string manifest_path(std::uint64_t epoch) const;
+    /// How long bytes are, and their checksum.
+    struct Extent {
+        std::uint64_t bytes = 0;
+        std::uint32_t checksum = 0;
+        bool operator==(const Extent&) const = default;
+
+        void add(std::string_view more) {
+            checksum = crc32c(more, checksum);
+            bytes += more.size();
+        }
+    };
+
     /// Those that have a manifest.
     std::error_code find_epochs();
+    /// Of the whole file.
+    std::error_code measure(const std::string& path, Extent& extent) const;
     Result<Snapshot> read(std::uint64_t epoch) const;
     Status remove_old();
     Status remove(std::uint64_t epoch);

@@ -43,6 +43,20 @@ unsigned count_of(std::uint64_t tags) {
     return static_cast<unsigned>(std::bit_width(tags) + 7) / 8;
 }
 
+bool comes_before(const DedupTable::Entry& a, const DedupTable::Entry& b) {
+    return std::tie(a.id, a.time) < std::tie(b.id, b.time);
+}
+
+/// Where nearly all are a few places from where they belong: each moves forward past the greater ones before it.
+void sort_nearly_sorted(std::vector<DedupTable::Entry>& entries) {
+    for (std::size_t i = 1; i < entries.size(); ++i) {
+        const DedupTable::Entry entry = entries[i];
+        std::size_t place = i;
+        for (; place > 0 && comes_before(entry, entries[place - 1]); --place) entries[place] = entries[place - 1];
+        entries[place] = entry;
+    }
+}
+
 }  // namespace
 
 DedupTable::Segment DedupTable::Segment::with_room_for(std::uint32_t ids) {
@@ -289,15 +303,19 @@ std::uint64_t DedupTable::size_bytes() const {
 std::vector<DedupTable::Entry> DedupTable::entries(std::uint32_t group, Timestamp oldest) const {
     std::vector<Entry> entries;
     const Segment& segment = segments_[group];
+    entries.reserve(segment.held);
     segment.for_each([&](const Slot& slot) {
         const auto time = static_cast<Timestamp>(static_cast<std::uint64_t>(anchor_) + since_anchor(slot));
         if (time >= oldest) entries.push_back({kept_id(group, slot.fingerprint()), slot.content(), time});
     });
+    // A bucket's place rises with the ids in it.
+    sort_nearly_sorted(entries);
+    const auto near = static_cast<std::ptrdiff_t>(entries.size());
     for (const auto& [id, far] : far_) {
         if (id >> 48 == group && far.time >= oldest) entries.push_back({id, far.content, far.time});
     }
-    std::sort(entries.begin(), entries.end(),
-              [](const Entry& a, const Entry& b) { return std::tie(a.id, a.time) < std::tie(b.id, b.time); });
+    std::sort(entries.begin() + near, entries.end(), comes_before);
+    std::inplace_merge(entries.begin(), entries.begin() + near, entries.end(), comes_before);
     return entries;
 }
 
