@@ -19,6 +19,7 @@ namespace {
 struct ReplayOptions {
     std::string config;
     std::string ledger;
+    std::string state;
     std::optional<Timestamp> from;
     std::optional<Timestamp> to;
     std::uint64_t from_sequence = 1;
@@ -209,17 +210,14 @@ int run(const ReplayOptions& options) {
     const Plan& plan = *loaded->planned.plan;
     auto ledger = LedgerLineage::open(options.ledger);
     if (!ledger) return fail(ledger.error());
-    const auto letters = ledger->dead_letters(plan.pipeline);
-    if (!letters) return fail(letters.error());
+    const Result<Arrivals> arrivals = find_arrivals(plan, *ledger, options.state);
+    if (!arrivals) return fail(arrivals.error());
     if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
 
-    Rerun rerun(plan, {.panes = true, .refused = refused_by_arrival(plan, *letters)}, nullptr);
-    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
+    Rerun rerun(plan, {.panes = true, .refused = arrivals->refused}, nullptr);
     CutOptions end;
     for (const SourcePlan& source : plan.sources) {
-        const SequenceRange range{.first = options.from_sequence};
-        const auto read =
-            reread(source, range, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        const auto read = rerun_source(source, {.first = options.from_sequence}, *arrivals, rerun);
         if (!read) return fail(read.error());
         if (*read == Source::State::end) {
             end.ended.push_back(source.index);
@@ -249,6 +247,8 @@ void add_replay(CLI::App& app, Invocation& invocation) {
     verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
         ->required()
         ->type_name("FILE");
+    verb->add_option("--state", options->state, "state directory: what its dead letters became when they were sent again")
+        ->type_name("FOLDER");
     add_time(*verb, "--from", options->from, "only panes whose window begins then or later");
     add_time(*verb, "--to", options->to, "only panes whose window ends then or earlier");
     verb->add_option("--from-sequence", options->from_sequence,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pipeline/base/clock.h"
+#include "pipeline/dead_letters/dead_letter_desk.h"
 
 namespace takt {
 namespace {
@@ -86,32 +87,55 @@ Result<const SourcePlan*> find_source(const Plan& plan, const std::string& name)
     return Error{"C661", fmt::format("the config has no source '{}'; it has: {}", name, fmt::join(names, ", "))};
 }
 
-std::map<EventPlace, OutcomeCode> refused_by_arrival(const Plan& plan, std::span<const DeadLetter> letters) {
-    std::map<EventPlace, OutcomeCode> refused;
-    for (const DeadLetter& letter : letters) {
+Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const std::string& state_folder) {
+    Arrivals arrivals;
+    const Result<std::vector<DeadLetter>> letters = ledger.dead_letters(plan.pipeline);
+    if (!letters) return letters.error();
+    for (const DeadLetter& letter : *letters) {
+        const Result<const SourcePlan*> source = find_source(plan, letter.source);
+        if (!source) continue;  // a row of panes, or of a source that is gone
+        if (letter.reason == plan.outcomes.at(plan.crashed).rule)
+            arrivals.quarantined.push_back({(*source)->index, letter.sequence});
         if (std::find(std::begin(kReasonsOfArrival), std::end(kReasonsOfArrival), letter.reason) ==
             std::end(kReasonsOfArrival))
             continue;
-        const Result<const SourcePlan*> source = find_source(plan, letter.source);
-        if (!source) continue;  // a row of panes, or of a source that is gone
         for (std::size_t code = 0; code < plan.outcomes.size(); ++code) {
             const Outcome& outcome = plan.outcomes.at(static_cast<OutcomeCode>(code));
             if (outcome.kind != OutcomeKind::dead_letter || outcome.rule != letter.reason) continue;
-            refused[{(*source)->index, letter.sequence, letter.part}] = static_cast<OutcomeCode>(code);
+            arrivals.refused[{(*source)->index, letter.sequence, letter.part}] = static_cast<OutcomeCode>(code);
             break;
         }
     }
-    return refused;
+    if (state_folder.empty()) return arrivals;
+    Result<DeadLetterDesk> desk = DeadLetterDesk::open(state_folder);
+    if (!desk) return desk.error();
+    Result<std::vector<AcceptedRetry>> retries = desk->accepted_retries();
+    if (!retries) return retries.error();
+    for (AcceptedRetry& retry : *retries) {
+        const Result<const SourcePlan*> source = find_source(plan, retry.source);
+        if (!source) continue;
+        DeadLetterReplay& replay = arrivals.retries[{(*source)->index, retry.sequence, retry.part}];
+        replay.source = (*source)->index;
+        replay.sequence = retry.sequence;
+        replay.part = retry.part;
+        replay.replay = retry.replay;
+        replay.subject = std::move(retry.subject);
+        replay.ingest_time = retry.ingest_time;
+        replay.data = std::move(retry.data);
+    }
+    return arrivals;
 }
 
-std::vector<QuarantinedMessage> quarantined_in(const Plan& plan, std::span<const DeadLetter> letters) {
-    std::vector<QuarantinedMessage> messages;
-    for (const DeadLetter& letter : letters) {
-        if (letter.reason != plan.outcomes.at(plan.crashed).rule) continue;
-        const Result<const SourcePlan*> source = find_source(plan, letter.source);
-        if (source) messages.push_back({(*source)->index, letter.sequence});
-    }
-    return messages;
+Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
+                                   Rerun& rerun) {
+    for (auto retry = arrivals.retries.lower_bound({source.index, range.first, 0});
+         retry != arrivals.retries.end() && retry->first.source == source.index && retry->first.sequence <= range.last;
+         ++retry)
+        rerun.expect(retry->second);
+    Result<Source::State> read = reread(source, range, arrivals.quarantined,
+                                        [&](auto block) { rerun.read(source.index, std::move(block)); });
+    if (read) rerun.end(source.index);
+    return read;
 }
 
 std::string key_text(const std::vector<Posting::KeyField>& fields) {

@@ -5,13 +5,13 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "pipeline/plan/epoch_log.h"
 #include "pipeline/plan/plan.h"
 #include "pipeline/runtime/rerun.h"
+#include "sinks/ledger_lineage.h"
 
 namespace takt {
 
@@ -35,11 +35,18 @@ Status load_live_tables(const Plan& plan);
 /// The source of that name. C661: the config has none.
 Result<const SourcePlan*> find_source(const Plan& plan, const std::string& name);
 
-/// The dead letters that were refused because of when they came, not of what they say: a Rerun must be told.
-std::map<EventPlace, OutcomeCode> refused_by_arrival(const Plan& plan, std::span<const DeadLetter> letters);
+/// What the sources do not say of their events, and dead letters do.
+struct Arrivals {
+    std::map<EventPlace, OutcomeCode> refused;      ///< because of when they came, not of what they say
+    std::vector<QuarantinedMessage> quarantined;    ///< because they kill whoever reads them
+    std::map<EventPlace, DeadLetterReplay> retries;  ///< as they were sent again and accepted
+};
+/// From the dead letters that a ledger lists, and from a state directory's, where one is named. Errors of the two.
+Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const std::string& state_folder);
 
-/// The messages that were refused because they kill whoever reads them.
-std::vector<QuarantinedMessage> quarantined_in(const Plan& plan, std::span<const DeadLetter> letters);
+/// Reads messages of a source once more, as `reread` does, and runs them, and the retries of these sequences.
+Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
+                                   Rerun& rerun);
 
 /// "plant=P100 material=PUMP", as a ledger's reports say it.
 std::string key_text(const std::vector<Posting::KeyField>& fields);

@@ -23,6 +23,7 @@ struct TraceOptions {
     std::string key;
     std::string event;
     std::string ledger;
+    std::string state;
     std::string source;
     std::uint64_t from_sequence = 1;
 };
@@ -212,15 +213,13 @@ class PostingTrace {
 };
 
 /// Reads the ranges of the posting, or all before them, too: an id that counts there may have come earlier.
-Status read_lineage(const Plan& plan, const Posting& posting, const std::vector<QuarantinedMessage>& quarantined,
-                    bool from_the_beginning, Rerun& rerun) {
+Status read_lineage(const Plan& plan, const Posting& posting, const Arrivals& arrivals, bool from_the_beginning,
+                    Rerun& rerun) {
     for (const SourcePlan& source : plan.sources) {
         for (const Lineage::Range& range : posting.lineage.ranges) {
             if (range.source != source.name) continue;
             const SequenceRange wanted{from_the_beginning ? 1 : range.first_sequence, range.last_sequence};
-            const auto read =
-                reread(source, wanted, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
-            if (!read) return read.error();
+            if (const auto read = rerun_source(source, wanted, arrivals, rerun); !read) return read.error();
         }
     }
     return {};
@@ -246,10 +245,8 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
         if (const auto source = find_source(plan, range.source); !source) return fail(source.error());
         whole = whole && range.first_sequence <= 1;
     }
-    const auto letters = ledger.dead_letters(plan.pipeline);
-    if (!letters) return fail(letters.error());
-    const Rerun::Options rerun_options{.panes = true, .refused = refused_by_arrival(plan, *letters)};
-    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
+    const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
+    if (!arrivals) return fail(arrivals.error());
 
     print_head(*posting, plan);
     const Sum told{posting->lineage.events, posting->lineage.ids, posting->quantity_cumulative,
@@ -259,8 +256,9 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
     for (const bool from_the_beginning : {false, true}) {
         if (from_the_beginning && (whole || found == told)) break;
         PostingTrace trace(plan, *posting, **step);
-        Rerun rerun(plan, rerun_options, [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
-        if (Status read = read_lineage(plan, *posting, quarantined, from_the_beginning, rerun); !read)
+        Rerun rerun(plan, {.panes = true, .refused = arrivals->refused},
+                    [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
+        if (Status read = read_lineage(plan, *posting, *arrivals, from_the_beginning, rerun); !read)
             return fail(read.error());
         found = trace.sum(rerun.finish());
         events = trace.events();
@@ -283,7 +281,7 @@ class EventTrace {
     EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger)
         : plan_(plan), id_(id), ledger_(ledger) {}
 
-    void see(const Segment& segment, const Part& part) {
+    void see(const Segment& segment, const Part& part, bool again) {
         const Batch& batch = *part.batch;
         if (segment.dedup) {
             const auto* hashes = batch.column(segment.dedup->key_hash).values<std::uint64_t>();
@@ -295,7 +293,7 @@ class EventTrace {
         const Column& ids = batch.column(segment.id);
         const auto* texts = ids.values<std::string_view>();
         for (std::uint32_t row = 0; row < batch.rows; ++row) {
-            if (texts[row] == id_ && ids.valid().test(row)) tell(segment, part, static_cast<Row>(row));
+            if (texts[row] == id_ && ids.valid().test(row)) tell(segment, part, static_cast<Row>(row), again);
         }
     }
 
@@ -312,10 +310,10 @@ class EventTrace {
                            place.part == 0 ? "" : fmt::format(" part {}", place.part));
     }
 
-    void tell(const Segment& segment, const Part& part, Row row) {
+    void tell(const Segment& segment, const Part& part, Row row, bool again) {
         const Batch& batch = *part.batch;
         ++found_;
-        fmt::print("{}, event time {}: ", text_of_place(place_of(batch, row)),
+        fmt::print("{}{}, event time {}: ", text_of_place(place_of(batch, row)), again ? ", sent again" : "",
                    batch.event_time[row] == 0 ? "none" : format_timestamp(batch.event_time[row]));
         const OutcomeCode code = batch.outcome[row];
         if (code == kUndecided) return tell_panes(segment, part, row);
@@ -388,17 +386,15 @@ int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& le
     if (!options.source.empty()) {
         if (const auto source = find_source(plan, options.source); !source) return fail(source.error());
     }
-    const auto letters = ledger.dead_letters(plan.pipeline);
-    if (!letters) return fail(letters.error());
+    const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
+    if (!arrivals) return fail(arrivals.error());
     EventTrace trace(plan, options.event, ledger);
-    Rerun rerun(plan, {.panes = false, .refused = refused_by_arrival(plan, *letters)},
-                [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
-    const std::vector<QuarantinedMessage> quarantined = quarantined_in(plan, *letters);
+    Rerun rerun(
+        plan, {.panes = false, .refused = arrivals->refused},
+        [&](const Segment& segment, const Part& part) { trace.see(segment, part, rerun.of_retry()); });
     for (const SourcePlan& source : plan.sources) {
         if (!options.source.empty() && source.name != options.source) continue;
-        const SequenceRange range{.first = options.from_sequence};
-        const auto read =
-            reread(source, range, quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
+        const auto read = rerun_source(source, {.first = options.from_sequence}, *arrivals, rerun);
         if (!read) return fail(read.error());
     }
     if (!trace.status()) return fail(trace.status().error());
@@ -433,6 +429,8 @@ void add_trace(CLI::App& app, Invocation& invocation) {
     verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
         ->required()
         ->type_name("FILE");
+    verb->add_option("--state", options->state, "state directory: what its dead letters became when they were sent again")
+        ->type_name("FOLDER");
     verb->add_option("--source", options->source, "with --event: read this source only")->type_name("NAME");
     verb->add_option("--from-sequence", options->from_sequence,
                      "with --event: read from here on; what an id met before is not seen then")

@@ -178,6 +178,23 @@ Result<DeadLetterHistory> DeadLetterDesk::history(std::int64_t id) {
     return history;
 }
 
+Result<std::vector<AcceptedRetry>> DeadLetterDesk::accepted_retries() {
+    Result<SqliteStatement> statement = database_.prepare(
+        "SELECT e.source, e.sequence, e.part, r.replay, l.subject, l.ingest_time, coalesce(r.data, l.bytes) "
+        "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter WHERE r.outcome = 'accepted' "
+        "ORDER BY e.source, e.sequence, e.part");
+    if (!statement) return statement.error();
+    std::vector<AcceptedRetry> retries;
+    const Status read = each_row(database_, *statement, [&](const SqliteStatement& row) {
+        retries.push_back({std::string(row.text(0)), static_cast<std::uint64_t>(row.integer(1)),
+                           static_cast<std::uint32_t>(row.integer(2)), static_cast<std::uint32_t>(row.integer(3)),
+                           std::string(row.text(4)), parse_timestamp(row.text(5)).value_or(0),
+                           std::string(row.blob(6))});
+    });
+    if (!read) return read.error();
+    return retries;
+}
+
 Result<std::vector<DeadLetterEntry>> DeadLetterDesk::chosen(const DeadLetterFilter& filter, std::string_view order) {
     const bool retry = order == kRetry;
     const bool named = !filter.ids.empty();

@@ -61,6 +61,17 @@ struct DeadLetterHistory {
     std::vector<Line> audit;
 };
 
+/// A retry that was accepted: the event as it took effect, at the place where it came first.
+struct AcceptedRetry {
+    std::string source;  ///< its name in the config
+    std::uint64_t sequence = 0;
+    std::uint32_t part = 0;
+    std::uint32_t replay = 1;
+    std::string subject;
+    Timestamp ingest_time = 0;
+    std::string data;
+};
+
 /// Which entries; empty members let all pass.
 struct DeadLetterFilter {
     std::vector<std::int64_t> ids = {};
@@ -90,6 +101,9 @@ class DeadLetterDesk {
     Result<std::vector<DeadLetterEntry>> list(const DeadLetterFilter& filter);
     /// C652.
     Result<DeadLetterHistory> history(std::int64_t id);
+
+    /// By source and place.
+    Result<std::vector<AcceptedRetry>> accepted_retries();
 
     /// Orders one more way through the pipeline for each entry, all or none: of those that the filter names by id, or
     /// of those that are open or rejected and fit it. `edited`: read instead of the event as it was refused last. How

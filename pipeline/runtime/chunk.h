@@ -73,4 +73,7 @@ struct Chunk {
     std::vector<DeadLetter> dead_letters;
 };
 
+/// The event by itself, as the one message of a block.
+std::shared_ptr<const MessageBlock> block_of(DeadLetterReplay replay);
+
 }  // namespace takt

@@ -234,12 +234,7 @@ void Core::Impl::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> 
 /// A chunk of its own: its event is counted by itself.
 void Core::Impl::feed(const DeadLetterReplay& replay) {
     CHECK(replay.source < plan_.sources.size() && replay.replay > 0);
-    const auto data = std::make_shared<const DeadLetterReplay>(replay);
-    auto block = std::make_shared<MessageBlock>();
-    block->messages.push_back({data->data, data->subject, data->sequence, data->ingest_time});
-    block->keep = data;
-    block->size_bytes = data->data.size();
-    block->single = true;
+    std::shared_ptr<const MessageBlock> block = block_of(replay);
     Chunk& chunk = next_chunk(block->size_bytes);
     chunk.marker = false;
     chunk.replay = replay.replay;

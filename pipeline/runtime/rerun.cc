@@ -22,27 +22,65 @@ Rerun::Rerun(const Plan& plan, Options options, Watch watch)
     }
 }
 
+void Rerun::expect(DeadLetterReplay retry) {
+    const EventPlace place{retry.source, retry.sequence, retry.part};
+    retries_.insert_or_assign(place, std::move(retry));
+}
+
 void Rerun::read(std::uint32_t source, std::shared_ptr<const MessageBlock> block) {
-    const std::size_t messages = block->messages.size();
-    for (std::size_t first = 0; first < messages; first += kBatchRows) {
+    const std::vector<Message>& messages = block->messages;
+    for (std::size_t first = 0; first < messages.size();) {
+        retry_before({source, messages[first].sequence, 0});
+        std::size_t last = std::min<std::size_t>(messages.size(), first + kBatchRows);
+        // Up to the next event that comes again.
+        const auto retry = retries_.lower_bound({source, 0, 0});
+        while (retry != retries_.end() && retry->first.source == source && last > first + 1 &&
+               messages[last - 1].sequence > retry->first.sequence)
+            --last;
         chunk_.source = source;
-        chunk_.segment = plan_.sources[source].segment;
         chunk_.block = block;
         chunk_.first = first;
-        chunk_.count = std::min<std::size_t>(kBatchRows, messages - first);
-        stateless_.run(chunk_);
-        for (const PartitionTime& time : chunk_.times)
-            watermarks_.observe(source, time.partition, time.highest, time.ingest_time);
-        for (std::size_t i = 0; i < chunk_.parts_used; ++i)
-            judge(*plan_.segments[chunk_.segment], states_[chunk_.segment], chunk_.parts[i]);
-        stateless_.recycle(chunk_);
+        chunk_.count = last - first;
+        run_chunk();
+        first = last;
     }
+}
+
+void Rerun::end(std::uint32_t source) {
+    retry_before({source + 1, 0, 0});
+}
+
+/// Those of the place's source.
+void Rerun::retry_before(const EventPlace& place) {
+    for (auto next = retries_.begin(); next != retries_.end() && next->first < place; next = retries_.erase(next)) {
+        DeadLetterReplay& replay = next->second;
+        chunk_.source = replay.source;
+        chunk_.replay = replay.replay;
+        chunk_.part = replay.part;
+        chunk_.block = block_of(std::move(replay));
+        chunk_.first = 0;
+        chunk_.count = 1;
+        run_chunk();
+        chunk_.replay = 0;
+    }
+}
+
+void Rerun::run_chunk() {
+    chunk_.segment = plan_.sources[chunk_.source].segment;
+    stateless_.run(chunk_);
+    for (const PartitionTime& time : chunk_.times) {
+        if (of_retry()) break;  // it does not move the watermark
+        watermarks_.observe(chunk_.source, time.partition, time.highest, time.ingest_time);
+    }
+    for (std::size_t i = 0; i < chunk_.parts_used; ++i)
+        judge(*plan_.segments[chunk_.segment], states_[chunk_.segment], chunk_.parts[i]);
+    stateless_.recycle(chunk_);
     chunk_.block.reset();
 }
 
 void Rerun::judge(const Segment& segment, States& states, Part& part) {
     Batch& batch = *part.batch;
-    if (!options_.refused.empty()) {
+    if (!options_.refused.empty() && !of_retry()) {
         for (std::uint32_t row = 0; row < batch.rows; ++row) {
             if (batch.outcome[row] != kUndecided) continue;
             const auto refused =
@@ -64,7 +102,7 @@ void Rerun::judge(const Segment& segment, States& states, Part& part) {
 /// What the deduplication has to judge but for what was refused beforehand, which it must not remember.
 std::span<const Row> Rerun::rows_to_judge(const Part& part) {
     const std::span<const Row> rows = part.rows_of[0];
-    if (options_.refused.empty()) return rows;
+    if (options_.refused.empty() || of_retry()) return rows;
     rows_.clear();
     const Batch& batch = *part.batch;
     std::copy_if(rows.begin(), rows.end(), std::back_inserter(rows_), [&](Row row) {

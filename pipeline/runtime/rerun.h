@@ -43,8 +43,15 @@ class Rerun {
     /// The plan must outlive this object.
     Rerun(const Plan& plan, Options options, Watch watch);
 
+    /// An event of the dead letters that came again and was accepted. It takes part behind the message that it came in
+    /// first, so that what has its id and comes later is a duplicate of it. Before that message is read.
+    void expect(DeadLetterReplay retry);
     /// Takes messages of a source, in order.
     void read(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
+    /// The source has no more: what is left of its retries takes part.
+    void end(std::uint32_t source);
+    /// Whether what the watch sees now is a retry.
+    bool of_retry() const { return chunk_.replay > 0; }
 
     /// What the watermark is by the sources' own policies, when this is all that they say. `cut`: who has ended.
     Timestamp watermark(const CutOptions& cut) { return watermarks_.advance(cut); }
@@ -58,6 +65,8 @@ class Rerun {
         std::vector<std::unique_ptr<KeyedState>> terminals;
     };
 
+    void retry_before(const EventPlace& place);
+    void run_chunk();
     void judge(const Segment& segment, States& states, Part& part);
     std::span<const Row> rows_to_judge(const Part& part);
 
@@ -67,7 +76,8 @@ class Rerun {
     StatelessStage stateless_;
     Watermarks watermarks_;
     PaneStage panes_;
-    std::vector<States> states_;  ///< by segment; empty for those of panes
+    std::vector<States> states_;                     ///< by segment; empty for those of panes
+    std::map<EventPlace, DeadLetterReplay> retries_;  ///< expected
     Chunk chunk_;
     std::vector<Row> rows_;
 };

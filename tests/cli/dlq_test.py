@@ -71,14 +71,17 @@ class Dlq(unittest.TestCase):
     def await_states(self, *expected):
         await_that(lambda: self.states() == list(expected), f"{expected}, not {self.states()}")
 
+    def ledger(self, sql):
+        with contextlib.closing(sqlite3.connect(f"file:{self.path}/ledger.db?mode=ro", uri=True)) as ledger:
+            return ledger.execute(sql).fetchall()
+
     def posted(self):
         if not (self.path / "ledger.db").exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{self.path}/ledger.db?mode=ro", uri=True)) as ledger:
-            try:
-                return ledger.execute("SELECT revision, quantity, events FROM posting ORDER BY revision").fetchall()
-            except sqlite3.OperationalError:
-                return []  # its tables are not there yet
+        try:
+            return self.ledger("SELECT revision, quantity, events FROM posting ORDER BY revision")
+        except sqlite3.OperationalError:
+            return []  # its tables are not there yet
 
     def audit(self):
         done = subprocess.run([daemon_test.TAKT, "audit", self.path / "state", "--ledger", self.path / "ledger.db"], capture_output=True, text=True,
@@ -129,6 +132,37 @@ class Dlq(unittest.TestCase):
         self.dlq("discard", "--id", "2", "--why", "the first one counts")
         self.assertEqual(self.states(), [("DECODE", "accepted"), ("ID_CONFLICT", "discarded")])
         self.assertIn("C652", self.dlq("show", "77", expect=2))
+
+    def takt(self, verb, *arguments):
+        done = subprocess.run([daemon_test.TAKT, verb, self.path / "small.yaml", *arguments, "--ledger", self.path / "ledger.db"],
+                              capture_output=True, text=True, check=False, cwd=self.path)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_what_was_corrected_is_proved_with_its_correction(self):
+        (self.path / "new.json").write_text(event("06:10:00", 2, "2"), encoding="utf-8")
+        state = ["--state", self.path / "state"]
+        with self.daemon() as daemon:
+            self.await_states(("DECODE", "open"), ("ID_CONFLICT", "open"))
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            self.await_states(("DECODE", "accepted"), ("ID_CONFLICT", "open"))
+            self.append(event("07:20:00", 2, "2"))  # in already, as it was corrected
+            self.append(event("09:00:00", 3))
+            await_that(self.posted, "the posting")
+            self.stop(daemon)
+        key = self.ledger("SELECT key FROM posting WHERE revision = 1")[0][0]
+        code, said = self.takt("trace", key)
+        self.assertEqual(code, 1, said)
+        self.assertIn("NOT proved: the ledger has 2 events", said)
+        code, said = self.takt("trace", key, *state)
+        self.assertEqual(code, 0, said)
+        self.assertIn("proved: 2 events", said)
+        code, said = self.takt("trace", "--event", "e2", *state)
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, rf"floor sequence 2, sent again, event time 2026-05-12T06:10:00Z: accepted\n +made .*: posting {key} revision 1")
+        self.assertRegex(said, r"floor sequence 4, event time 2026-05-12T07:20:00Z: duplicate of floor sequence 2")
+        self.assertEqual(self.takt("replay")[0], 1)
+        code, said = self.takt("replay", *state)
+        self.assertEqual(code, 0, said)
 
     def test_a_running_daemon_takes_retries_and_a_kill_changes_nothing(self):
         (self.path / "new.json").write_text(event("06:10:00", 2, "2"), encoding="utf-8")
