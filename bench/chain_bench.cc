@@ -7,7 +7,8 @@
 // chain.daemon: the same chain in the daemon's engine, with its threads, fed by a source; wall time. chain.durable: the
 // same with a state directory on the disk that holds the build folder: a frame each 100 ms. Both without the last
 // epoch, whose windows all close at once, and the end's snapshot, which is chain.snapshot: neither is what a daemon
-// does all day. chain.snapshot: what a snapshot of the chain's state stops it for, and what writing it takes beside.
+// does all day. chain.snapshot: what a snapshot of the chain's state stops it for, in two lanes on two cores, and what
+// writing it takes beside.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -458,7 +459,10 @@ void chain_snapshot(benchmark::State& state) {
     };
     const auto plan = make_plan();
     StateFolder folder(*plan);
-    Core core(*plan, on_one_core(), [&](EpochResult&& epoch) { CHECK(folder.log().append(epoch, {}).ok()); });
+    Core::Options options;
+    options.lanes = 2;
+    options.threads = 2;
+    Core core(*plan, options, [&](EpochResult&& epoch) { CHECK(folder.log().append(epoch, {}).ok()); });
     feed(core, input());
     core.cut({});
     core.drain();

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <bit>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 
 #include "pipeline/base/mutant.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/runtime/accounting.h"
 #include "pipeline/runtime/actor_inbox.h"
 #include "pipeline/runtime/chunk.h"
@@ -87,6 +89,9 @@ class Core::Impl {
     void keep_messages(const Chunk& chunk);
     void commit_epoch(Chunk& chunk);
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
+    template <typename Work>
+    void for_each_lane(Work&& work) const;
+    void save_lane(std::uint32_t lane, std::vector<EngineState::Step>& part) const;
     static KeyedState& state_of(Lane& lane, const Keyed& keyed) {
         SegmentStates& states = lane.states[keyed.segment];
         return keyed.terminal < 0 ? *states.dedup : *states.terminals[static_cast<std::size_t>(keyed.terminal)];
@@ -271,6 +276,33 @@ void Core::Impl::drain() {
     credit_.wait(lock, [&] { return chunks_in_flight_ == 0; });
 }
 
+/// Calls `work` for each lane, at once as far as there are threads; nothing is in flight.
+template <typename Work>
+void Core::Impl::for_each_lane(Work&& work) const {
+    const std::uint32_t threads = std::min(options_.threads, options_.lanes);
+    const auto take_turns = [&](std::uint32_t first) {
+        for (std::uint32_t lane = first; lane < options_.lanes; lane += threads) work(lane);
+    };
+    std::vector<Thread> others;
+    for (std::uint32_t first = 1; first < threads; ++first) others.emplace_back([&, first] { take_turns(first); });
+    take_turns(0);
+    for (Thread& other : others) other.join();
+}
+
+/// The lane's part of each keyed step.
+void Core::Impl::save_lane(std::uint32_t lane, std::vector<EngineState::Step>& part) const {
+    for (const Keyed& keyed : keyed_) {
+        EngineState::Step& step = part.emplace_back();
+        const KeyedState& state = state_of(*lanes_[lane], keyed);
+        state.save(step.groups);
+        describe(state, step);
+        // A lane also writes that it has nothing of the others' groups.
+        for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
+            if (lane_of_group(group, options_.lanes) != lane) step.groups[group].clear();
+        }
+    }
+}
+
 EngineState Core::Impl::save() const {
     EngineState saved;
     saved.epoch = epoch_ - 1;
@@ -282,18 +314,20 @@ EngineState Core::Impl::save() const {
     saved.watermark = watermarks_.now();
     for (const SourcePlan& source : plan_.sources) saved.source_times.push_back(watermarks_.save(source.index));
     tables_.save(saved.tables);
-    for (const Keyed& keyed : keyed_) {
+    std::vector<std::vector<EngineState::Step>> parts(options_.lanes);
+    for_each_lane([&](std::uint32_t lane) { save_lane(lane, parts[lane]); });
+    for (std::size_t i = 0; i < keyed_.size(); ++i) {
         EngineState::Step& step = saved.steps.emplace_back();
-        step.identity = keyed.node->identity();
-        for (std::uint32_t index = 0; index < options_.lanes; ++index) {
-            StateGroups groups;
-            const KeyedState& state = state_of(*lanes_[index], keyed);
-            state.save(groups);
-            describe(state, step);
+        step.identity = keyed_[i].node->identity();
+        for (std::vector<EngineState::Step>& part : parts) {
+            step.entries += part[i].entries;
+            step.told += part[i].told;
+            std::move(part[i].open.begin(), part[i].open.end(), std::back_inserter(step.open));
             for (std::uint32_t group = 0; group < kKeyGroups; ++group) {
-                if (lane_of_group(group, options_.lanes) == index) step.groups[group] = std::move(groups[group]);
+                if (!part[i].groups[group].empty()) step.groups[group] = std::move(part[i].groups[group]);
             }
         }
+        step.open = merged(std::move(step.open));
     }
     panes_.save(saved.steps);
     return saved;
@@ -411,7 +445,7 @@ void Core::Impl::release(Chunk& chunk, Todo& todo) {
     } else {
         const Segment& segment = *plan_.segments[chunk.segment];
         for (std::size_t i = 0; i < chunk.parts_used; ++i) judge_lateness(segment, chunk.watermark, chunk.parts[i]);
-        if (chunk.replay == 0) release_messages(chunk);
+        if (chunk.replay == 0 || mutant("retry_moves_watermark")) release_messages(chunk);
     }
     push_to_lanes(any_dedup_ ? Stage::dedup : Stage::terminals, chunk, todo);
 }

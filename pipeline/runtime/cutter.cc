@@ -222,6 +222,7 @@ Result<bool> Cutter::replay(const EpochResult& journaled) {
     }
     CutOptions options = journaled.cut;
     if (Status completed = core_.complete_tables(options); !completed) return completed.error();
+    if (mutant("replay_forgets_retries")) options.replays.clear();
     cut(std::move(options));
     return true;
 }

@@ -13,8 +13,6 @@
 namespace takt::simulation {
 namespace {
 
-constexpr const char* kSourceNames[kSources] = {"left", "right"};
-
 using MessageId = std::pair<std::string, std::uint64_t>;  // source, sequence
 
 std::string posted_as(const Event& event) {
@@ -118,6 +116,7 @@ class Rules {
         for (const auto& [epoch, cut] : world_.history) {
             if (epoch != next++) return fmt::format("epoch {} was never seen", next - 1);
             run_epoch(epoch, cut);
+            if (!wrong_.empty()) return wrong_;
         }
         for (std::size_t i = 0; i < kSources; ++i) {
             if (place_[i] < world_.streams[i].size())
@@ -157,6 +156,7 @@ class Rules {
             for (; place_[i] < stream.size() && stream[place_[i]].sequence <= cut.last_sequence[i]; ++place_[i])
                 judge(i, stream[place_[i]], watermark, ingest_time(cut, i, stream[place_[i]]));
         }
+        for (const RetryPlace& place : cut.retries) judge_again(place, watermark);
         for (const std::uint32_t source : cut.ended) ended_[source] = true;
         std::optional<Timestamp> lowest;
         for (std::uint32_t i = 0; i < kSources; ++i) {
@@ -191,6 +191,20 @@ class Rules {
             letters_[{kSourceNames[source], stored.sequence}] = reason;
     }
 
+    /// The event as it is sent again, as a message of its source that says nothing about the time.
+    void judge_again(const RetryPlace& place, Timestamp watermark) {
+        const Retry& retry = world_.retries.at(place);
+        const std::uint32_t source = retry.order.source;
+        const Timestamp highest = highest_[source];
+        const std::string reason =
+            fate(source, {retry.event, retry.malformed, {}, {}, {}}, watermark, retry.order.ingest_time);
+        highest_[source] = highest;
+        if ((reason == "accepted") != retry.accepted)
+            wrong_ = fmt::format("retry {} of {} {} must be {}, is {}", retry.order.replay, kSourceNames[source],
+                                 retry.order.sequence, reason, retry.accepted ? "accepted" : "not accepted");
+        if (reason != "accepted" && reason != "duplicate" && reason != "noise") refused_again_[place] = reason;
+    }
+
     std::string fate(std::size_t source, const Stored& stored, Timestamp watermark, Timestamp ingested) {
         const Event& event = stored.event;
         if (stored.malformed) return "DECODE";
@@ -201,7 +215,8 @@ class Rules {
         if (event.time < oldest) return "BEYOND_DEDUP_HORIZON";
         const auto seen = seen_.find(event.id);
         if (seen != seen_.end() && seen->second.time >= oldest)
-            return seen->second.quantity == event.quantity ? "duplicate" : "ID_CONFLICT";
+            return seen->second.quantity == event.quantity && seen->second.time == event.time ? "duplicate"
+                                                                                              : "ID_CONFLICT";
         if (event.quantity < 0) return "NEGATIVE";
         const Timestamp minute = event.time / kWindow * kWindow;
         if (event.kind == Event::make && minute + kWindow + kLateness < watermark) return "TOO_LATE";
@@ -231,7 +246,20 @@ class Rules {
                 return fmt::format("message {} {} is a dead letter {} and must be none", place.first, place.second,
                                    reason);
         }
-        return {};
+        return check_refused_again();
+    }
+
+    std::string check_refused_again() const {
+        std::map<RetryPlace, std::string> kept;
+        for (const auto& [place, letter] : world_.ledgers[0].refused_again) {
+            const std::uint32_t source = letter.source == kSourceNames[0] ? 0 : 1;
+            kept[{source, letter.sequence, letter.replay}] = letter.reason;
+            if (letter.bytes != world_.retries.at({source, letter.sequence, letter.replay}).order.data)
+                return fmt::format("retry {} of {} {} is refused with other bytes", letter.replay, letter.source,
+                                   letter.sequence);
+        }
+        if (kept == refused_again_) return {};
+        return fmt::format("{} retries are refused, {} must be, or others", kept.size(), refused_again_.size());
     }
 
     std::string check_counts() const {
@@ -287,6 +315,8 @@ class Rules {
     std::vector<std::string> expected_;
     std::map<std::string, std::uint64_t> counts_;
     std::map<MessageId, std::string> letters_;
+    std::map<RetryPlace, std::string> refused_again_;
+    std::string wrong_;
 };
 
 }  // namespace
@@ -339,6 +369,12 @@ std::string check_sums(const World& world) {
             if (!fresh && !(known->second == stored.event))
                 return fmt::format("both contents of event {} were taken", stored.event.id);
         }
+    }
+    for (const auto& [place, retry] : world.retries) {
+        if (!retry.accepted) continue;
+        const auto [known, fresh] = counted.emplace(retry.event.id, retry.event);
+        if (!fresh && !(known->second == retry.event))
+            return fmt::format("event {} was taken already when it was sent again", retry.event.id);
     }
     std::map<std::pair<std::string, std::string>, std::int64_t> expected;
     std::map<std::pair<std::string, std::string>, std::int64_t> posted;

@@ -71,6 +71,7 @@ class Simulation {
   private:
     void live() {
         bool finished = false;
+        world_.people_retry = true;
         for (std::uint64_t lives = chance_.below(7); lives > 0 && !finished && good(); --lives) {
             const Faults faults = draw_faults();
             const Timestamp latest = faults.sink_stays_unknown > 0 ? scheduler_.now() + 10 * kMinute : kEndOfTime;
@@ -81,10 +82,12 @@ class Simulation {
             if (!finished && chance_.one_in(4)) end_holds();
             if (good() && !finished && chance_.one_in(5)) live_with_loss();
         }
+        world_.people_retry = false;
         // The world is healed: now all must come to its end, and another start must change nothing.
         for (int lives = 0; lives < 2 && !finished && good(); ++lives) finished = live_once({}, kEndOfTime);
         if (good() && !finished) world_.violation("nothing fails any more, and it does not come to its end");
-        if (good() && orders_wait()) live_once({}, kEndOfTime);
+        if (good() && (orders_wait() || retries_wait())) live_once({}, kEndOfTime);
+        if (good() && retries_wait()) world_.violation("a retry was ordered, and no epoch has it");
         check();
         if (good() && chance_.one_in(4)) {
             if (chance_.one_in(2)) end_holds();
@@ -106,6 +109,11 @@ class Simulation {
         if (world_.disk.list(fmt::format("{}/orders", kState), names)) return false;
         return std::any_of(names.begin(), names.end(),
                            [](const std::string& name) { return name.ends_with(".order"); });
+    }
+
+    bool retries_wait() const {
+        return std::any_of(world_.retries.begin(), world_.retries.end(),
+                           [](const auto& retry) { return retry.second.epoch == 0; });
     }
 
     /// A person looks at what the sinks have refused and parked, has them take some of it after all, and orders

@@ -45,6 +45,7 @@ constexpr Duration kLateness = 90 * kSecond;
 constexpr Duration kSessionGap = 30 * kSecond;
 constexpr Duration kSessionLateness = 2 * kMinute;
 constexpr std::size_t kSources = 2;
+constexpr const char* kSourceNames[kSources] = {"left", "right"};
 
 /// A pipeline with real steps: noise is filtered, ids are taken once, negative quantities are dead letters. `make` is
 /// summed up by key and minute and posted as `made`; `run` in sessions, whose differences are posted as `ran`; each

@@ -305,8 +305,10 @@ class SimulatedSink final : public Sink {
 
     void keep(const DeadLetter& letter) {
         check_durable(letter.epoch, "a dead letter");
+        const bool again = letter.replay > 0;
         const auto [known, fresh] =
-            ledger_.dead_letters.emplace(std::tuple(letter.source, letter.sequence, letter.part), letter);
+            (again ? ledger_.refused_again : ledger_.dead_letters)
+                .emplace(std::tuple(letter.source, letter.sequence, again ? letter.replay : letter.part), letter);
         if (!fresh && (known->second.reason != letter.reason || known->second.epoch != letter.epoch ||
                        known->second.ingest_time != letter.ingest_time))
             world_.violation(
@@ -334,6 +336,8 @@ Cut cut_of(const EpochResult& epoch) {
     cut.flush = epoch.cut.flush;
     cut.tables = epoch.cut.tables;
     for (TableVersion& version : cut.tables) version.content = nullptr;
+    for (const DeadLetterReplay& replay : epoch.cut.replays)
+        cut.retries.emplace_back(replay.source, replay.sequence, replay.replay);
     return cut;
 }
 
@@ -345,7 +349,12 @@ World*& world() {
 }
 
 World::World(std::uint64_t seed, Scheduler& of_scheduler, Tally& of_tally)
-    : scheduler(of_scheduler), tally(of_tally), chance(seed), disk(chance()) {
+    : scheduler(of_scheduler),
+      tally(of_tally),
+      chance(seed),
+      disk(chance()),
+      people_(hash64("people", seed)),
+      retries_one_in_(people_.one_in(2) ? people_.of({2u, 10u, 40u}) : 0) {
     world() = this;
 }
 
@@ -412,6 +421,41 @@ void World::end_life() {
     } else {
         disk.end_process();
     }
+}
+
+void World::order_retries() {
+    const auto& letters = ledgers[0].dead_letters;
+    if (!people_retry || retries_one_in_ == 0 || !people_.one_in(retries_one_in_) || letters.empty()) return;
+    const DeadLetter& letter =
+        std::next(letters.begin(), static_cast<std::ptrdiff_t>(people_.below(letters.size())))->second;
+    const std::uint32_t source = letter.source == kSourceNames[0] ? 0 : 1;
+    const auto stored =
+        std::find_if(streams[source].begin(), streams[source].end(),
+                     [&](const Stored& message) { return message.sequence == letter.sequence; });
+    Retry retry;
+    retry.event = stored->event;
+    retry.malformed = stored->malformed;
+    retry.order = {source, letter.sequence, 0, 1, letter.subject, letter.ingest_time, letter.bytes, "anna", ""};
+    std::uint32_t& number = retry.order.replay;
+    for (auto last = retries.find({source, letter.sequence, number}); last != retries.end();
+         last = retries.find({source, letter.sequence, number})) {
+        if (last->second.epoch == 0 || last->second.accepted) return;
+        retry = {.order = last->second.order, .event = last->second.event, .malformed = last->second.malformed};
+        ++number;
+    }
+    if (!people_.one_in(3)) correct(retry, letter.reason);
+    retries.emplace(RetryPlace{source, letter.sequence, number}, std::move(retry));
+    ++tally.faults;
+}
+
+/// So that it may be accepted. Another time only where no message with its id can have been: ids are remembered by it.
+void World::correct(Retry& retry, const std::string& reason) {
+    constexpr std::uint64_t kNewId = 2'000'000;
+    retry.malformed = false;
+    retry.event.quantity = std::abs(retry.event.quantity);
+    if (reason == "ID_CONFLICT" && retry.event.id < kNewId) retry.event.id += kNewId;
+    if (reason == "TOO_LATE") retry.event.time = scheduler.now() - people_.between(0, kMinute);
+    retry.order.data = to_text(retry.event);
 }
 
 bool Connection::lost() {
@@ -495,6 +539,7 @@ Result<EpochLog::Past> WatchedLog::recover() {
             world_.violation(fmt::format("durable epoch {} is another one after a restart", epoch.epoch));
         known->second = cut_of(epoch);
     }
+    for (const EpochResult& epoch : past->epochs) note_retries(epoch);
     if (last < world_.durable)
         world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
     world_.durable = last;
@@ -539,6 +584,29 @@ void WatchedLog::note(const SinkAnswers& answers) {
     }
 }
 
+void WatchedLog::note_retries(const EpochResult& durable) {
+    for (std::size_t i = 0; i < durable.cut.replays.size(); ++i) {
+        const DeadLetterReplay& order = durable.cut.replays[i];
+        Retry& retry = world_.retries.at({order.source, order.sequence, order.replay});
+        if (retry.epoch != 0 && retry.epoch != durable.epoch)
+            world_.violation(fmt::format("a retry of {} {} is in epoch {} and in epoch {}", kSourceNames[order.source],
+                                         order.sequence, retry.epoch, durable.epoch));
+        retry.epoch = durable.epoch;
+        retry.accepted = durable.replay_outcomes[i] == kAccepted;
+    }
+}
+
+/// Those that no durable epoch has, once in a life.
+std::vector<DeadLetterReplay> WatchedLog::take_replays() {
+    std::vector<DeadLetterReplay> taken;
+    if (!world_.alive()) return taken;
+    world_.order_retries();
+    for (const auto& [place, retry] : world_.retries) {
+        if (retry.epoch == 0 && taken_.insert(place).second) taken.push_back(retry.order);
+    }
+    return taken;
+}
+
 /// Only a source that has said so for long enough, and whose every message is in an epoch, may be idle.
 void WatchedLog::check_idle(const EpochResult& epoch) {
     for (const std::uint32_t source : epoch.cut.idle) {
@@ -578,6 +646,7 @@ Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) 
     if (!appended.ok()) return appended;
     world_.durable = epoch.epoch;
     note(answers);
+    note_retries(epoch);
     for (const HoldOrder& order : epoch.cut.orders) {
         for (Ledger& ledger : world_.ledgers) {
             if (ledger.sink == order.sink) ledger.held.erase(order.key);

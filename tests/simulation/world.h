@@ -95,9 +95,21 @@ struct Ledger {
     std::map<std::string, Posting> closed;  ///< by key: was ordered to be closed
     std::vector<Posting> waits;  ///< at the end, as the journal has it: refused, parked, and what corrects that
     std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> dead_letters;
+    std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> refused_again;  ///< the last: which retry
     std::map<std::pair<std::string, std::string>, std::uint64_t> totals;  ///< by outcome and rule
     std::uint64_t repeats = 0;
 };
+
+/// A dead letter that a person sends through the pipeline once more.
+struct Retry {
+    DeadLetterReplay order;
+    Event event;  ///< as it is sent
+    bool malformed = false;
+    std::uint64_t epoch = 0;  ///< the durable one that took it; 0: none yet
+    bool accepted = false;    ///< as that one says
+};
+/// Source, sequence, which retry.
+using RetryPlace = std::tuple<std::uint32_t, std::uint64_t, std::uint32_t>;
 
 /// What an epoch was made of, as the log was given it or gave it back: input of the oracle.
 struct Cut {
@@ -108,6 +120,7 @@ struct Cut {
     std::vector<std::uint32_t> ended;
     bool flush = false;
     std::vector<TableVersion> tables;  ///< without their content
+    std::vector<RetryPlace> retries;
     bool operator==(const Cut&) const = default;
 };
 
@@ -157,6 +170,10 @@ class World {
     bool own_clock[kSources] = {};   ///< the source has no server that keeps the time
     Timestamp whole_life_began = 0;  ///< of the last one that came to the end of its input
     Ledger ledgers[2];
+    std::map<RetryPlace, Retry> retries;
+    bool people_retry = false;  ///< in this life
+    /// People look at the dead letters that have reached their ledger, and send some again, corrected or as they are.
+    void order_retries();
     std::map<std::string, std::string> corrects;  ///< key -> that of the revision before
     std::map<std::uint64_t, Cut> history;         ///< by epoch
     std::uint64_t durable = 0;                    ///< the newest epoch that the log has said to be durable
@@ -168,7 +185,10 @@ class World {
 
   private:
     void die(Death death);
+    void correct(Retry& retry, const std::string& reason);
 
+    Chance people_;
+    std::uint64_t retries_one_in_ = 0;  ///< looks; 0: never
     Faults faults_;
     bool alive_ = true;
     Death died_by_ = Death::none;
@@ -222,7 +242,7 @@ class WatchedLog final : public EpochLog {
     Status append(const EpochResult& epoch, const SinkAnswers& answers) override;
     Status snapshot(const EngineState& state, std::uint64_t delivered) override;
     Status end() override;
-    std::vector<DeadLetterReplay> take_replays() override { return log_.take_replays(); }
+    std::vector<DeadLetterReplay> take_replays() override;
     std::vector<HoldOrder> take_orders() override {
         return world_.alive() ? log_.take_orders() : std::vector<HoldOrder>();
     }
@@ -233,8 +253,10 @@ class WatchedLog final : public EpochLog {
     void check_held(const std::vector<SinkPast>& sinks);
     void check_lost(const EpochResult& epoch);
     void note(const SinkAnswers& answers);
+    void note_retries(const EpochResult& durable);
     World& world_;
     EpochLog& log_;
+    std::set<RetryPlace> taken_;  ///< retries, in this life
 };
 
 /// The world that the daemon lives in; for crash points.
