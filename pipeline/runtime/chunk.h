@@ -56,7 +56,7 @@ struct Chunk {
     // Of a marker.
     CutOptions cut;
     Timestamp watermark_after = kBeginningOfTime;
-    std::vector<SourceCut> cuts;
+    std::vector<SourceCut> cuts;                   ///< until it is released, those that a log has of the epoch
     std::vector<std::vector<LaneOutput>> outputs;  ///< by lane, then keyed step
     std::vector<std::vector<StateSize>> sizes;     ///< likewise; without names
 

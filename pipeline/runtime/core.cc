@@ -29,7 +29,7 @@ class Core::Impl {
 
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     Status complete_tables(CutOptions& cut) const;
-    void cut(CutOptions cut);
+    void cut(CutOptions cut, std::vector<SourceCut> logged);
     std::shared_ptr<const TableEntries> table_entries(std::uint32_t table) const { return tables_.entries(table); }
     void drain();
     std::vector<Imbalance> find_open_imbalances() const;
@@ -259,12 +259,13 @@ Status Core::Impl::complete_tables(CutOptions& cut) const {
     return {};
 }
 
-void Core::Impl::cut(CutOptions cut) {
+void Core::Impl::cut(CutOptions cut, std::vector<SourceCut> logged) {
     const std::vector<TableVersion> tables = cut.tables;
     for (const DeadLetterReplay& replay : cut.replays) feed(replay);
     Chunk& chunk = next_chunk(0);
     chunk.marker = true;
     chunk.cut = std::move(cut);
+    chunk.cuts = std::move(logged);
     submit(chunk);
     if (tables.empty()) return;
     drain();
@@ -471,6 +472,11 @@ void Core::Impl::release_messages(const Chunk& chunk) {
 
 void Core::Impl::release_marker(Chunk& chunk) {
     chunk.watermark_after = watermarks_.advance(chunk.cut);
+    for (std::size_t i = 0; i < chunk.cuts.size() && !mutant("anchor_goes_back"); ++i) {
+        if (chunk.cuts[i].anchor_sequence <= cuts_[i].anchor_sequence) continue;
+        cuts_[i].anchor_sequence = chunk.cuts[i].anchor_sequence;
+        cuts_[i].anchor = std::move(chunk.cuts[i].anchor);
+    }
     chunk.cuts = cuts_;
     for (SourceCut& cut : cuts_) cut.ingest_times.clear();
     ++epoch_;
@@ -717,8 +723,8 @@ void Core::feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block)
 Status Core::complete_tables(CutOptions& cut) const {
     return impl_->complete_tables(cut);
 }
-void Core::cut(CutOptions cut) {
-    impl_->cut(std::move(cut));
+void Core::cut(CutOptions cut, std::vector<SourceCut> logged) {
+    impl_->cut(std::move(cut), std::move(logged));
 }
 std::shared_ptr<const TableEntries> Core::table_entries(std::uint32_t table) const {
     return impl_->table_entries(table);

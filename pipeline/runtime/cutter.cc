@@ -223,7 +223,7 @@ Result<bool> Cutter::replay(const EpochResult& journaled) {
     CutOptions options = journaled.cut;
     if (Status completed = core_.complete_tables(options); !completed) return completed.error();
     if (mutant("replay_forgets_retries")) options.replays.clear();
-    cut(std::move(options));
+    cut(std::move(options), journaled.cuts);
     return true;
 }
 
@@ -291,7 +291,7 @@ void Cutter::cut_nothing() {
     cut(std::move(options));
 }
 
-void Cutter::cut(CutOptions options) {
+void Cutter::cut(CutOptions options, std::vector<SourceCut> logged) {
     on_cut_(first_message_.value_or(clock_.monotonic()));
     for (std::uint32_t source = 0; source < held_.size(); ++source) {
         for (auto& block : held_[source]) feed(source, std::move(block));
@@ -299,7 +299,7 @@ void Cutter::cut(CutOptions options) {
     }
     last_cut_.idle = options.idle;
     last_cut_.ended = options.ended;
-    core_.cut(std::move(options));
+    core_.cut(std::move(options), std::move(logged));
     messages_ = 0;
     bytes_ = 0;
     spoke_.assign(spoke_.size(), false);

@@ -65,7 +65,7 @@ class Cutter {
     void look_for_control();
     bool any_control() const { return !replays_.empty() || !orders_.empty(); }
     void take_control(CutOptions& cut);
-    void cut(CutOptions options);
+    void cut(CutOptions options, std::vector<SourceCut> logged = {});
 
     const Plan& plan_;
     const Readers& readers_;

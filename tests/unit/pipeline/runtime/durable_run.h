@@ -79,7 +79,8 @@ class EventSource final : public Source {
         at_ += count;
         return at_ == events_.size() ? State::end : State::more;
     }
-    SourcePosition position() const override { return {at_ + 1, {}}; }
+    SourcePosition position() const override { return {at_ + 1, anchor_of(at_)}; }
+    static std::string anchor_of(std::uint64_t sequence) { return fmt::format("event {}", sequence); }
     std::string describe() const override { return "events of a test"; }
 
   private:

@@ -75,6 +75,15 @@ TEST(Recovery, WhereverARunEndsTheNextOneGoesOn) {
             for (const Posting& posting : epoch.postings) expected.push_back(posting.key);
         }
         ASSERT_EQ(durable.posted, expected) << "seed " << seed;
+        std::vector<std::uint64_t> anchored(inputs.size());
+        for (const EpochResult& epoch : durable.epochs) {
+            for (std::size_t i = 0; i < inputs.size(); ++i) {
+                const SourceCut& cut = epoch.cuts[i];
+                ASSERT_GE(cut.anchor_sequence, anchored[i]) << "what was proved is forgotten, seed " << seed;
+                ASSERT_EQ(cut.anchor, cut.anchor_sequence == 0 ? "" : EventSource::anchor_of(cut.anchor_sequence));
+                anchored[i] = cut.anchor_sequence;
+            }
+        }
         std::uint64_t events = 0;
         for (const auto& [outcome, count] : durable.totals) events += count;
         ASSERT_EQ(events, inputs[0].size() + inputs[1].size()) << "seed " << seed;
