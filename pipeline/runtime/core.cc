@@ -74,6 +74,7 @@ class Core::Impl {
 
     void run_sequencer(Todo& todo);
     void release(Chunk& chunk, Todo& todo);
+    void observe_times(const Chunk& chunk);
     void release_messages(const Chunk& chunk);
     void release_marker(Chunk& chunk);
     void push_to_lanes(Stage stage, Chunk& chunk, Todo& todo);
@@ -446,16 +447,20 @@ void Core::Impl::release(Chunk& chunk, Todo& todo) {
     } else {
         const Segment& segment = *plan_.segments[chunk.segment];
         for (std::size_t i = 0; i < chunk.parts_used; ++i) judge_lateness(segment, chunk.watermark, chunk.parts[i]);
-        if (chunk.replay == 0 || mutant("retry_moves_watermark")) release_messages(chunk);
+        if (chunk.replay == 0) release_messages(chunk);
+        if (chunk.replay > 0 && mutant("retry_moves_watermark")) observe_times(chunk);
     }
     push_to_lanes(any_dedup_ ? Stage::dedup : Stage::terminals, chunk, todo);
 }
 
+void Core::Impl::observe_times(const Chunk& chunk) {
+    for (const PartitionTime& time : chunk.times)
+        watermarks_.observe(chunk.source, time.partition, time.highest, time.ingest_time);
+}
+
 /// What the source says with them: event time, and how far it was read.
 void Core::Impl::release_messages(const Chunk& chunk) {
-    for (const PartitionTime& time : chunk.times) {
-        watermarks_.observe(chunk.source, time.partition, time.highest, time.ingest_time);
-    }
+    observe_times(chunk);
     const Message& last = chunk.block->messages[chunk.first + chunk.count - 1];
     SourceCut& cut = cuts_[chunk.source];
     cut.last_sequence = last.sequence;

@@ -250,7 +250,10 @@ class Simulation {
         const auto durable = world_.history.find(world_.durable);
         if (durable == world_.history.end()) return;
         // Only the last message of what a source has told at once has an anchor, so the last ones of all may lack it.
-        const std::size_t known = place_after(whole, durable->second.anchor_sequence[source]);
+        std::uint64_t anchored = 0;
+        for (auto epoch = world_.history.begin(); epoch != std::next(durable); ++epoch)
+            anchored = std::max(anchored, epoch->second.anchor_sequence[source]);
+        const std::size_t known = place_after(whole, anchored);
         if (known == 0) return;
         Lost lost;
         lost.kind = chance_.of({Lost::tail, Lost::tail, Lost::replaced, Lost::replaced, Lost::head, Lost::made_new,
