@@ -1,5 +1,7 @@
 #include "sinks/sqlite.h"
 
+#include <algorithm>
+
 #include "pipeline/base/decimal.h"
 #include "pipeline/sqlite/sqlite_database.h"
 #include "sinks/ledger_schema.h"
@@ -19,6 +21,7 @@ const char* const kInsertPosting =
 const char* const kInsertLine =
     "INSERT INTO posting_line (posting, line, account, cost_center, side, amount, amount_units) VALUES "
     "(?1,?2,?3,?4,?5,?6,?7)";
+const char* const kSelectOwnerOfRow = "SELECT count(*) FROM posting WHERE id = ?1 AND pipeline = ?2";
 const char* const kSelectPosting = "SELECT id, payload_hash FROM posting WHERE key = ?1";
 const char* const kInsertDeadLetter =
     "INSERT INTO dead_letter (pipeline, source, sequence, part, subject, ingest_time, event_id, reason, text, owner, "
@@ -157,7 +160,29 @@ Status SqliteSink::open() {
     auto connection = std::make_unique<Connection>(std::move(*database));
     if (Status status = connection->prepare(); !status.ok()) return status;
     connection_ = std::move(connection);
-    return run_.incarnation > 0 ? take_fence() : Status();
+    if (run_.incarnation == 0) return {};
+    if (Status found = find_last_accepted(); !found.ok()) return found;
+    return take_fence();
+}
+
+void SqliteSink::resume(const Past& past) {
+    run_ = past.run;
+    position_.last_sequence = past.confirmed.last_sequence;
+}
+
+/// A ledger that was restored from an older copy, or made anew, lacks what it had accepted, and nobody sends it again.
+Status SqliteSink::find_last_accepted() {
+    if (position_.last_sequence == 0) return {};
+    Result<SqliteStatement> row = connection_->database.prepare(kSelectOwnerOfRow);
+    if (!row.ok()) return row.error();
+    row->bind(1, static_cast<std::int64_t>(position_.last_sequence));
+    row->bind(2, pipeline_);
+    if (row->step() != SQLITE_ROW) return connection_->database.error("cannot read");
+    if (row->integer(0) > 0) return {};
+    return Error{"F524", fmt::format("SINK_REGRESSION: {} has accepted postings up to row {}, and now row {} is missing "
+                                     "or another pipeline's: it was restored or made anew, and postings are missing in "
+                                     "it",
+                                     describe(), position_.last_sequence, position_.last_sequence)};
 }
 
 /// Whose ledger it is; an incarnation of 0: nobody's.
@@ -218,6 +243,11 @@ Result<std::vector<Sink::Delivery>> SqliteSink::deliver(std::span<const Posting>
         return {};
     });
     if (!status.ok()) return status.error();
+    for (const Delivery& delivery : deliveries) {
+        if (delivery.state != State::accepted) continue;
+        const std::uint64_t row = std::stoull(delivery.reference);
+        position_.last_sequence = std::max(position_.last_sequence, row);
+    }
     return deliveries;
 }
 

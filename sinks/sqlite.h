@@ -35,12 +35,13 @@ class SqliteSink final : public Sink {
     SqliteSink(Options options, std::string pipeline);
     ~SqliteSink() override;
 
-    void resume(const Past& past) override { run_ = past.run; }
+    void resume(const Past& past) override;
     Status open() override;
     Result<std::vector<Delivery>> deliver(std::span<const Posting> postings) override;
     Status keep(std::span<const DeadLetter> dead_letters) override;
     Status summarize(std::span<const OutcomeCount> counts) override;
     Status finish() override;
+    SinkPosition position() const override { return position_; }
     std::string describe() const override;
 
   private:
@@ -49,6 +50,7 @@ class SqliteSink final : public Sink {
     /// Runs `body` in a transaction; takes all of it back where it fails.
     template <typename Body>
     Status transaction(Body&& body);
+    Status find_last_accepted();
     Status take_fence();
     Status check_fence();
     Result<RunIdentity> owner();
@@ -60,6 +62,7 @@ class SqliteSink final : public Sink {
     const Options options_;
     const std::string pipeline_;
     RunIdentity run_;
+    SinkPosition position_;  ///< last_sequence: id of the newest row that was accepted
     std::unique_ptr<Connection> connection_;
 };
 

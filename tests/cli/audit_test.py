@@ -84,6 +84,20 @@ class Audit(TaktCase):
         self.assertEqual({row["balances"] for row in rows}, {"yes"})
         self.assertEqual(sorted({row["equation"][0] for row in rows}), ["1", "2", "3", "4", "5", "6"])
 
+    def test_a_ledger_that_lacks_what_it_had_stops_the_next_start(self):
+        self.run_pipeline()
+        whole = (self.path / "ledger.db").read_bytes()
+        # As an older copy of it, and as a new one.
+        self.change("DELETE FROM posting_line WHERE posting = (SELECT max(id) FROM posting)", "DELETE FROM posting WHERE id = (SELECT max(id) FROM posting)")
+        done = self.takt("run", "small.yaml", "--state", "state", "--progress", "none")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("F524: SINK_REGRESSION: sqlite ledger.db has accepted postings up to row 5, and now row 5 is missing", done.stderr)
+        (self.path / "ledger.db").unlink()
+        self.assertIn("F524", self.takt("run", "small.yaml", "--state", "state", "--progress", "none").stderr)
+        (self.path / "ledger.db").write_bytes(whole)
+        self.run_pipeline()
+        self.assertEqual(self.audit().returncode, 0)
+
     def test_a_posting_that_is_gone_is_found(self):
         self.run_pipeline()
         self.change("DELETE FROM posting_line WHERE posting = 1", "DELETE FROM posting WHERE id = 1")

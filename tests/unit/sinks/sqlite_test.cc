@@ -243,6 +243,28 @@ TEST(SqliteSink, AStateThatWasBegunAnewTakesTheLedgerOver) {
     EXPECT_TRUE(fresh->deliver(one).ok());
 }
 
+TEST(SqliteSink, ALedgerThatLacksWhatItHadAcceptedIsNotGoneOnWith) {
+    const Folder folder;
+    const auto first = ledger_of(folder / "l.db", {"state", 1});
+    ASSERT_TRUE(first->open().ok());
+    ASSERT_TRUE(first->deliver(std::vector<Posting>{goods_receipt("a", 1, 1), goods_receipt("b", 1, 1)}).ok());
+    const SinkPosition accepted = first->position();
+    EXPECT_EQ(accepted.last_sequence, 2u);
+    ASSERT_TRUE(first->deliver(std::vector<Posting>{goods_receipt("a", 1, 1)}).ok());
+    EXPECT_EQ(first->position(), accepted) << "a repeat is no newer row";
+    const auto open_again = [&](const std::string& path) {
+        SqliteSink sink({.path = path, .synchronous = SqliteSink::Synchronous::off}, "plant_to_ledger");
+        sink.resume({.run = {"state", 2}, .confirmed = accepted, .unconfirmed = false});
+        const Status opened = sink.open();
+        return opened.ok() ? "" : opened.error().code;
+    };
+    EXPECT_EQ(open_again(folder / "l.db"), "");
+    EXPECT_EQ(open_again(folder / "new.db"), "F524");
+    auto database = SqliteDatabase::open(folder / "l.db", SqliteDatabase::Mode::read_write);
+    ASSERT_TRUE(database->run("UPDATE posting SET pipeline = 'another' WHERE id = 2").ok());
+    EXPECT_EQ(open_again(folder / "l.db"), "F524");
+}
+
 TEST(SqliteSink, ALedgerThatWasMadeWithoutAFenceGetsOne) {
     const Folder folder;
     open_ledger(folder / "l.db").reset();
