@@ -169,12 +169,7 @@ std::vector<ConfigEdit> compare_configs(const LoadedPipeline& before, const Load
 
 /// What the config does to a state directory, which may be in use.
 Result<std::vector<ConfigEdit>> compare_with_state(const std::string& folder, const Plan& plan) {
-    const Result<std::string> pipeline = read_state_pipeline(real_disk(), folder);
-    if (!pipeline) return pipeline.error();
-    if (*pipeline != plan.pipeline) {
-        return Error{"C703",
-                     fmt::format("{} holds the state of pipeline '{}', not of '{}'", folder, *pipeline, plan.pipeline)};
-    }
+    if (Status belongs = check_state_of(plan, folder); !belongs) return belongs.error();
     const auto kept = SnapshotStore::look(real_disk(), snapshot_folder(folder));
     if (!kept) return kept.error();
     if (!*kept)

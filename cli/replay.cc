@@ -247,7 +247,8 @@ void add_replay(CLI::App& app, Invocation& invocation) {
     verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
         ->required()
         ->type_name("FILE");
-    verb->add_option("--state", options->state, "state directory: what its dead letters became when they were sent again")
+    verb->add_option("--state", options->state,
+                     "state directory: what its dead letters became when they were sent again")
         ->type_name("FOLDER");
     add_time(*verb, "--from", options->from, "only panes whose window begins then or later");
     add_time(*verb, "--to", options->to, "only panes whose window ends then or earlier");

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "pipeline/base/clock.h"
 #include "pipeline/dead_letters/dead_letter_desk.h"
+#include "pipeline/journal/disk.h"
+#include "pipeline/journal/state_directory.h"
 
 namespace takt {
 namespace {
@@ -107,35 +110,44 @@ Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const st
         }
     }
     if (state_folder.empty()) return arrivals;
-    Result<DeadLetterDesk> desk = DeadLetterDesk::open(state_folder);
-    if (!desk) return desk.error();
-    Result<std::vector<AcceptedRetry>> retries = desk->accepted_retries();
+    if (Status belongs = check_state_of(plan, state_folder); !belongs) return belongs.error();
+    Result<std::vector<AcceptedRetry>> retries = DeadLetterDesk::accepted_retries(state_folder);
     if (!retries) return retries.error();
     for (AcceptedRetry& retry : *retries) {
         const Result<const SourcePlan*> source = find_source(plan, retry.source);
         if (!source) continue;
-        DeadLetterReplay& replay = arrivals.retries[{(*source)->index, retry.sequence, retry.part}];
-        replay.source = (*source)->index;
-        replay.sequence = retry.sequence;
-        replay.part = retry.part;
-        replay.replay = retry.replay;
-        replay.subject = std::move(retry.subject);
-        replay.ingest_time = retry.ingest_time;
-        replay.data = std::move(retry.data);
+        DeadLetterReplay event;
+        event.source = (*source)->index;
+        event.sequence = retry.sequence;
+        event.part = retry.part;
+        event.replay = retry.replay;
+        event.subject = std::move(retry.subject);
+        event.ingest_time = retry.ingest_time;
+        event.data = std::move(retry.data);
+        arrivals.retries[{event.source, event.sequence, event.part}] = {std::move(event), retry.epoch};
     }
     return arrivals;
 }
 
 Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
-                                   Rerun& rerun) {
-    for (auto retry = arrivals.retries.lower_bound({source.index, range.first, 0});
-         retry != arrivals.retries.end() && retry->first.source == source.index && retry->first.sequence <= range.last;
-         ++retry)
-        rerun.expect(retry->second);
-    Result<Source::State> read = reread(source, range, arrivals.quarantined,
-                                        [&](auto block) { rerun.read(source.index, std::move(block)); });
+                                   Rerun& rerun, std::uint64_t last_epoch) {
+    for (auto next = arrivals.retries.lower_bound({source.index, range.first, 0});
+         next != arrivals.retries.end() && next->first.source == source.index && next->first.sequence <= range.last;
+         ++next) {
+        if (next->second.epoch <= last_epoch) rerun.expect(next->second.event);
+    }
+    Result<Source::State> read =
+        reread(source, range, arrivals.quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
     if (read) rerun.end(source.index);
     return read;
+}
+
+Status check_state_of(const Plan& plan, const std::string& state_folder) {
+    const Result<std::string> pipeline = read_state_pipeline(real_disk(), state_folder);
+    if (!pipeline) return pipeline.error();
+    if (*pipeline == plan.pipeline) return {};
+    return Error{"C703", fmt::format("{} holds the state of pipeline '{}', not of '{}'", state_folder, *pipeline,
+                                     plan.pipeline)};
 }
 
 std::string key_text(const std::vector<Posting::KeyField>& fields) {

@@ -37,16 +37,26 @@ Result<const SourcePlan*> find_source(const Plan& plan, const std::string& name)
 
 /// What the sources do not say of their events, and dead letters do.
 struct Arrivals {
-    std::map<EventPlace, OutcomeCode> refused;      ///< because of when they came, not of what they say
-    std::vector<QuarantinedMessage> quarantined;    ///< because they kill whoever reads them
-    std::map<EventPlace, DeadLetterReplay> retries;  ///< as they were sent again and accepted
+    /// An event of the dead letters as it was sent again.
+    struct Retry {
+        DeadLetterReplay event;
+        std::uint64_t epoch = 0;  ///< that took it
+    };
+    std::map<EventPlace, OutcomeCode> refused;    ///< because of when they came, not of what they say
+    std::vector<QuarantinedMessage> quarantined;  ///< because they kill whoever reads them
+    std::map<EventPlace, Retry> retries;          ///< accepted
 };
-/// From the dead letters that a ledger lists, and from a state directory's, where one is named. Errors of the two.
+/// From the dead letters that a ledger lists, and from a state directory's, where one is named: see check_state_of.
+/// Errors of the two.
 Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const std::string& state_folder);
 
-/// Reads messages of a source once more, as `reread` does, and runs them, and the retries of these sequences.
+/// Reads messages of a source once more, as `reread` does, and runs them, and the retries of these sequences that came
+/// up to an epoch.
 Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
-                                   Rerun& rerun);
+                                   Rerun& rerun, std::uint64_t last_epoch = std::numeric_limits<std::uint64_t>::max());
+
+/// C703: the state directory is another pipeline's. Its errors, where it is none.
+Status check_state_of(const Plan& plan, const std::string& state_folder);
 
 /// "plant=P100 material=PUMP", as a ledger's reports say it.
 std::string key_text(const std::vector<Posting::KeyField>& fields);

@@ -219,7 +219,9 @@ Status read_lineage(const Plan& plan, const Posting& posting, const Arrivals& ar
         for (const Lineage::Range& range : posting.lineage.ranges) {
             if (range.source != source.name) continue;
             const SequenceRange wanted{from_the_beginning ? 1 : range.first_sequence, range.last_sequence};
-            if (const auto read = rerun_source(source, wanted, arrivals, rerun); !read) return read.error();
+            // What came later is in a later revision.
+            if (const auto read = rerun_source(source, wanted, arrivals, rerun, posting.epoch); !read)
+                return read.error();
         }
     }
     return {};
@@ -278,8 +280,8 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
 /// Tells where the events of one id went while sources are read again.
 class EventTrace {
   public:
-    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger)
-        : plan_(plan), id_(id), ledger_(ledger) {}
+    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger, const Arrivals& arrivals)
+        : plan_(plan), id_(id), ledger_(ledger), arrivals_(arrivals) {}
 
     void see(const Segment& segment, const Part& part, bool again) {
         const Batch& batch = *part.batch;
@@ -316,7 +318,7 @@ class EventTrace {
         fmt::print("{}{}, event time {}: ", text_of_place(place_of(batch, row)), again ? ", sent again" : "",
                    batch.event_time[row] == 0 ? "none" : format_timestamp(batch.event_time[row]));
         const OutcomeCode code = batch.outcome[row];
-        if (code == kUndecided) return tell_panes(segment, part, row);
+        if (code == kUndecided) return tell_panes(segment, part, row, again);
         const Outcome& outcome = plan_.outcomes.at(code);
         switch (outcome.kind) {
             case OutcomeKind::duplicate:
@@ -339,8 +341,10 @@ class EventTrace {
         fmt::print("duplicate of {}\n", first == firsts_.end() ? "an event before" : text_of_place(first->second));
     }
 
-    void tell_panes(const Segment& segment, const Part& part, Row row) {
+    void tell_panes(const Segment& segment, const Part& part, Row row, bool again) {
         const Batch& batch = *part.batch;
+        const EventPlace place = place_of(batch, row);
+        const std::uint64_t first_epoch = again ? arrivals_.retries.at(place).epoch : 0;
         fmt::print("accepted\n");
         for (std::size_t i = 0; i < segment.terminals.size(); ++i) {
             const KeyedNode& node = segment.terminals[i];
@@ -352,13 +356,14 @@ class EventTrace {
                            window_text(pane.window_start, pane.window_end));
                 for (const PaneOfRow::Value& value : pane.values) fmt::print(", {} {}", value.name, value.text);
                 fmt::print(": {}\n", node.output_segment >= 0 ? "a pane of an aggregate"
-                                                              : posting_of(*finder, pane, place_of(batch, row)));
+                                                              : posting_of(*finder, pane, place, first_epoch));
             }
         }
     }
 
-    /// The first revision of the pane that the event is part of.
-    std::string posting_of(const PaneFinder& finder, const PaneOfRow& pane, const EventPlace& place) {
+    /// The first revision of the pane that the event is part of; it came in that epoch or later.
+    std::string posting_of(const PaneFinder& finder, const PaneOfRow& pane, const EventPlace& place,
+                           std::uint64_t first_epoch) {
         for (std::uint32_t revision = 1;; ++revision) {
             const Result<Posting> posting = ledger_.posting(finder.posting_key(pane, revision));
             if (!posting) {
@@ -367,8 +372,8 @@ class EventTrace {
                                      : fmt::format("in none of {} revisions: it came after them", revision - 1);
             }
             for (const Lineage::Range& range : posting->lineage.ranges) {
-                if (range.source == plan_.sources[place.source].name && range.first_sequence <= place.sequence &&
-                    place.sequence <= range.last_sequence)
+                if (posting->epoch >= first_epoch && range.source == plan_.sources[place.source].name &&
+                    range.first_sequence <= place.sequence && place.sequence <= range.last_sequence)
                     return fmt::format("posting {} revision {}", posting->key, revision);
             }
         }
@@ -377,6 +382,7 @@ class EventTrace {
     const Plan& plan_;
     const std::string& id_;
     LedgerLineage& ledger_;
+    const Arrivals& arrivals_;
     std::unordered_map<std::uint64_t, EventPlace> firsts_;  ///< by hash of what the deduplication goes by
     std::uint64_t found_ = 0;
     Status status_;
@@ -388,10 +394,9 @@ int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& le
     }
     const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
     if (!arrivals) return fail(arrivals.error());
-    EventTrace trace(plan, options.event, ledger);
-    Rerun rerun(
-        plan, {.panes = false, .refused = arrivals->refused},
-        [&](const Segment& segment, const Part& part) { trace.see(segment, part, rerun.of_retry()); });
+    EventTrace trace(plan, options.event, ledger, *arrivals);
+    Rerun rerun(plan, {.panes = false, .refused = arrivals->refused},
+                [&](const Segment& segment, const Part& part) { trace.see(segment, part, rerun.of_retry()); });
     for (const SourcePlan& source : plan.sources) {
         if (!options.source.empty() && source.name != options.source) continue;
         const auto read = rerun_source(source, {.first = options.from_sequence}, *arrivals, rerun);
@@ -429,7 +434,8 @@ void add_trace(CLI::App& app, Invocation& invocation) {
     verb->add_option("--ledger", options->ledger, "file that a sqlite sink of the pipeline writes")
         ->required()
         ->type_name("FILE");
-    verb->add_option("--state", options->state, "state directory: what its dead letters became when they were sent again")
+    verb->add_option("--state", options->state,
+                     "state directory: what its dead letters became when they were sent again")
         ->type_name("FOLDER");
     verb->add_option("--source", options->source, "with --event: read this source only")->type_name("NAME");
     verb->add_option("--from-sequence", options->from_sequence,

@@ -124,9 +124,10 @@ OptionTable<SqliteSink::Options> SqliteSink::options() {
     OptionTable<Options> table;
     table.required("path", &Options::path, "file of the ledger; made where it is missing");
     table
-        .optional(
-            "synchronous", &Options::synchronous,
-            "full: accepted postings survive a power cut; normal: they survive a crash of the daemon; off: for tests")
+        .optional("synchronous", &Options::synchronous,
+                  "full: accepted postings survive a power cut; normal: they survive a crash of the daemon, and a "
+                  "power cut may "
+                  "leave a ledger that the state directory does not go on with (F524); off: for tests")
         .one_of({{"full", Synchronous::full}, {"normal", Synchronous::normal}, {"off", Synchronous::off}});
     table.optional("busy", &Options::busy, "how long to wait for another writer before the call counts as failed")
         .from(std::chrono::milliseconds(1))
@@ -179,10 +180,11 @@ Status SqliteSink::find_last_accepted() {
     row->bind(2, pipeline_);
     if (row->step() != SQLITE_ROW) return connection_->database.error("cannot read");
     if (row->integer(0) > 0) return {};
-    return Error{"F524", fmt::format("SINK_REGRESSION: {} has accepted postings up to row {}, and now row {} is missing "
-                                     "or another pipeline's: it was restored or made anew, and postings are missing in "
-                                     "it",
-                                     describe(), position_.last_sequence, position_.last_sequence)};
+    return Error{"F524",
+                 fmt::format("SINK_REGRESSION: {} has accepted postings up to row {}, and now row {} is missing "
+                             "or another pipeline's: it was restored or made anew, and postings are missing in "
+                             "it",
+                             describe(), position_.last_sequence, position_.last_sequence)};
 }
 
 /// Whose ledger it is; an incarnation of 0: nobody's.

@@ -1,6 +1,5 @@
 #include "pipeline/base/hash.h"
 
-#include <fmt/format.h>
 // The functions themselves, so that short inputs, most ids and keys, cost no call into the library.
 #define XXH_INLINE_ALL
 #include <xxhash.h>

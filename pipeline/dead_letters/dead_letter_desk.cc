@@ -97,21 +97,27 @@ std::optional<EntryState> parse_entry_state(std::string_view text) {
     return static_cast<EntryState>(found - kStateNames.begin());
 }
 
-Result<DeadLetterDesk> DeadLetterDesk::open(const std::string& state_folder) {
+Result<DeadLetterDesk> DeadLetterDesk::open(const std::string& state_folder, SqliteDatabase::Mode mode) {
     const std::string path = dead_letter_path(state_folder);
     const Error missing{"C650", fmt::format("there is no {}: name the folder that the pipeline is run with (--state); "
                                             "it makes the file when it starts",
                                             path)};
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored)) return missing;
-    Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_write);
+    Result<SqliteDatabase> database = SqliteDatabase::open(path, mode);
     if (!database) return database.error();
     const Result<std::int64_t> objects = database->query_integer("SELECT count(*) FROM sqlite_schema");
     if (!objects) return objects.error();
     if (*objects == 0) return missing;  // it is being made
     if (Status status = check_dead_letter_tables(*database); !status) return status.error();
-    if (Status status = database->run("PRAGMA synchronous = FULL"); !status) return status.error();
     return DeadLetterDesk(std::move(*database));
+}
+
+Result<DeadLetterDesk> DeadLetterDesk::open(const std::string& state_folder) {
+    Result<DeadLetterDesk> desk = open(state_folder, SqliteDatabase::Mode::read_write);
+    if (!desk) return desk;
+    if (Status status = desk->database_.run("PRAGMA synchronous = FULL"); !status) return status.error();
+    return desk;
 }
 
 Result<std::vector<DeadLetterEntry>> DeadLetterDesk::select(const std::string& where, const DeadLetterFilter& filter) {
@@ -178,18 +184,29 @@ Result<DeadLetterHistory> DeadLetterDesk::history(std::int64_t id) {
     return history;
 }
 
-Result<std::vector<AcceptedRetry>> DeadLetterDesk::accepted_retries() {
-    Result<SqliteStatement> statement = database_.prepare(
-        "SELECT e.source, e.sequence, e.part, r.replay, l.subject, l.ingest_time, coalesce(r.data, l.bytes) "
-        "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter WHERE r.outcome = 'accepted' "
-        "ORDER BY e.source, e.sequence, e.part");
+Result<std::vector<AcceptedRetry>> DeadLetterDesk::accepted_retries(const std::string& state_folder) {
+    Result<DeadLetterDesk> desk = open(state_folder, SqliteDatabase::Mode::read_only);
+    if (!desk) return desk.error();
+    // Sequences may begin anew with another stream of the same name: the latest entry of a place is meant.
+    Result<SqliteStatement> statement = desk->database_.prepare(
+        fmt::format("SELECT e.source, e.sequence, e.part, r.replay, r.epoch, l.subject, l.ingest_time, {} "
+                    "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter "
+                    "WHERE r.outcome = 'accepted' AND e.id = (SELECT max(id) FROM entry latest WHERE latest.source = "
+                    "e.source AND latest.sequence = e.sequence AND latest.part = e.part) "
+                    "ORDER BY e.source, e.sequence, e.part",
+                    kEventToRetry));
     if (!statement) return statement.error();
     std::vector<AcceptedRetry> retries;
-    const Status read = each_row(database_, *statement, [&](const SqliteStatement& row) {
-        retries.push_back({std::string(row.text(0)), static_cast<std::uint64_t>(row.integer(1)),
-                           static_cast<std::uint32_t>(row.integer(2)), static_cast<std::uint32_t>(row.integer(3)),
-                           std::string(row.text(4)), parse_timestamp(row.text(5)).value_or(0),
-                           std::string(row.blob(6))});
+    const Status read = each_row(desk->database_, *statement, [&](const SqliteStatement& row) {
+        AcceptedRetry& retry = retries.emplace_back();
+        retry.source = row.text(0);
+        retry.sequence = static_cast<std::uint64_t>(row.integer(1));
+        retry.part = static_cast<std::uint32_t>(row.integer(2));
+        retry.replay = static_cast<std::uint32_t>(row.integer(3));
+        retry.epoch = static_cast<std::uint64_t>(row.integer(4));
+        retry.subject = row.text(5);
+        retry.ingest_time = parse_timestamp(row.text(6)).value_or(0);
+        retry.data = row.blob(7);
     });
     if (!read) return read.error();
     return retries;

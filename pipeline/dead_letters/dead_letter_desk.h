@@ -67,6 +67,7 @@ struct AcceptedRetry {
     std::uint64_t sequence = 0;
     std::uint32_t part = 0;
     std::uint32_t replay = 1;
+    std::uint64_t epoch = 0;  ///< that took it
     std::string subject;
     Timestamp ingest_time = 0;
     std::string data;
@@ -96,14 +97,13 @@ class DeadLetterDesk {
   public:
     /// Of the pipeline with this state directory.
     static Result<DeadLetterDesk> open(const std::string& state_folder);
+    /// By source and place; the file is only read. The errors of `open`.
+    static Result<std::vector<AcceptedRetry>> accepted_retries(const std::string& state_folder);
 
     /// By id. C652: an id of the filter is none.
     Result<std::vector<DeadLetterEntry>> list(const DeadLetterFilter& filter);
     /// C652.
     Result<DeadLetterHistory> history(std::int64_t id);
-
-    /// By source and place.
-    Result<std::vector<AcceptedRetry>> accepted_retries();
 
     /// Orders one more way through the pipeline for each entry, all or none: of those that the filter names by id, or
     /// of those that are open or rejected and fit it. `edited`: read instead of the event as it was refused last. How
@@ -116,6 +116,7 @@ class DeadLetterDesk {
 
   private:
     explicit DeadLetterDesk(SqliteDatabase database) : database_(std::move(database)) {}
+    static Result<DeadLetterDesk> open(const std::string& state_folder, SqliteDatabase::Mode mode);
     Result<std::vector<DeadLetterEntry>> select(const std::string& where, const DeadLetterFilter& filter);
     /// Entries that may get an order. Within a transaction.
     Result<std::vector<DeadLetterEntry>> chosen(const DeadLetterFilter& filter, std::string_view order);

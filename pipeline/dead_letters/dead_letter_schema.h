@@ -9,6 +9,9 @@ namespace takt {
 // version is refused.
 constexpr std::int64_t kDeadLetterSchemaVersion = 1;
 
+/// What a retry (request r) of an event (letter l) reads: as it was edited, else as it was refused last.
+constexpr const char* kEventToRetry = "coalesce(r.data, l.bytes)";
+
 /// Where a state directory has its store.
 std::string dead_letter_path(const std::string& state_folder);
 

@@ -4,15 +4,15 @@
 
 #include <algorithm>
 
+#include "pipeline/dead_letters/dead_letter_schema.h"
 #include "pipeline/observe/log.h"
 
 namespace takt {
 namespace {
 
-// Without an edit the event is read as it was when it was refused last.
-const char* const kSelect =
-    "SELECT r.id, e.source, e.sequence, e.part, r.replay, l.subject, l.ingest_time, coalesce(r.data, l.bytes), r.who, "
-    "r.why, e.id FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter "
+constexpr const char* kSelect =
+    "SELECT r.id, e.source, e.sequence, e.part, r.replay, l.subject, l.ingest_time, {}, r.who, r.why, e.id "
+    "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter "
     "WHERE r.epoch IS NULL AND r.id > ?1 ORDER BY r.id";
 
 }  // namespace
@@ -21,7 +21,7 @@ Result<RetryRequests> RetryRequests::open(const std::string& path, const Plan& p
     Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
     if (!database) return database.error();
     sqlite3_busy_timeout(database->handle(), 50);  // the next look is soon
-    Result<SqliteStatement> select = database->prepare(kSelect);
+    Result<SqliteStatement> select = database->prepare(fmt::format(kSelect, kEventToRetry));
     if (!select) return select.error();
     return RetryRequests(std::move(*database), std::move(*select), plan);
 }

@@ -484,34 +484,35 @@ FrameSection audit_section(const FrameContext& context, const AuditTotals& total
 /// very many is refused.
 class Reader {
   public:
-    explicit Reader(std::string_view section) : left_(kMostCopies * section.size()) {}
+    explicit Reader(std::string_view section) : texts_left_(kMostCopies * section.size()), left_(section.size()) {}
 
     bool overdrawn() const { return overdrawn_; }
     std::string text(const flatbuffers::String* value) {
-        return value != nullptr && take(value->size()) ? value->str() : std::string();
+        return value != nullptr && take(value->size(), texts_left_) ? value->str() : std::string();
     }
     std::string bytes(const flatbuffers::Vector<std::uint8_t>* value) {
-        if (value == nullptr || !take(value->size())) return {};
+        if (value == nullptr || !take(value->size(), left_)) return {};
         return {reinterpret_cast<const char*>(value->data()), value->size()};
     }
     /// Calls `read` for each element.
     template <typename Vector, typename Read>
     void each(const Vector* values, Read read) {
-        if (values == nullptr || !take(std::size_t{values->size()} * kLeastElementBytes)) return;
+        if (values == nullptr || !take(std::size_t{values->size()} * kLeastElementBytes, left_)) return;
         for (flatbuffers::uoffset_t i = 0; i < values->size() && !overdrawn_; ++i) read(values->Get(i));
     }
 
   private:
     static constexpr std::size_t kLeastElementBytes = 2;
-    /// A line has two shared texts in 24 bytes of its own; nothing has more.
+    /// A key field without a value has 64 bytes of a shared text to 12 of its own; nothing has more.
     static constexpr std::size_t kMostCopies = 8;
-    bool take(std::size_t size) {
-        overdrawn_ = overdrawn_ || size > left_;
-        if (!overdrawn_) left_ -= size;
+    bool take(std::size_t size, std::size_t& left) {
+        overdrawn_ = overdrawn_ || size > left;
+        if (!overdrawn_) left -= size;
         return !overdrawn_;
     }
 
-    std::size_t left_;
+    std::size_t texts_left_;
+    std::size_t left_;  ///< for all else, which is not shared
     bool overdrawn_ = false;
 };
 

@@ -117,12 +117,6 @@ EngineState::Table get_table(ByteReader& in) {
     return {std::move(name), std::move(entries)};
 }
 
-}  // namespace
-
-std::string snapshot_folder(const std::string& state_directory) {
-    return state_directory + "/snapshots";
-}
-
 /// Calls `take` with the state's bytes piece by piece, in order; the pieces are valid during the call only. Its first
 /// error ends it.
 template <typename Take>
@@ -163,6 +157,12 @@ std::error_code encode_in_pieces(const EngineState& state, Take&& take) {
         }
     }
     return take(std::string_view(bytes));
+}
+
+}  // namespace
+
+std::string snapshot_folder(const std::string& state_directory) {
+    return state_directory + "/snapshots";
 }
 
 std::string encode_state(const EngineState& state) {

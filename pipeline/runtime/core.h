@@ -50,9 +50,9 @@ class Core {
     /// Takes messages of the source, in order. Blocks while all credits are used; nothing is ever dropped.
     void feed(std::uint32_t source, std::shared_ptr<const MessageBlock> block);
     /// Ends the epoch: the watermark moves, timers fire. Returns before on_epoch is called when there are several
-    /// threads. New versions of tables take effect when the epoch is through: then it waits for that. `logged`: the cuts
-    /// that a log has of this epoch; an anchor of theirs stands where no later one was fed. Blocks end otherwise when
-    /// they are read again, and what was proved once is not forgotten.
+    /// threads. New versions of tables take effect when the epoch is through: then it waits for that. `logged`: the
+    /// cuts that a log has of this epoch; an anchor of theirs stands where no later one was fed. Blocks end otherwise
+    /// when they are read again, and what was proved once is not forgotten.
     void cut(CutOptions cut, std::vector<SourceCut> logged = {});
     /// Gives the table versions of a journal's cut, which is made again now, the content that they had. F625.
     Status complete_tables(CutOptions& cut) const;

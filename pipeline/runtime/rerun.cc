@@ -50,7 +50,7 @@ void Rerun::end(std::uint32_t source) {
     retry_before({source + 1, 0, 0});
 }
 
-/// Those of the place's source.
+/// Those of the place's source, and of sources before it.
 void Rerun::retry_before(const EventPlace& place) {
     for (auto next = retries_.begin(); next != retries_.end() && next->first < place; next = retries_.erase(next)) {
         DeadLetterReplay& replay = next->second;

@@ -76,7 +76,7 @@ class Rerun {
     StatelessStage stateless_;
     Watermarks watermarks_;
     PaneStage panes_;
-    std::vector<States> states_;                     ///< by segment; empty for those of panes
+    std::vector<States> states_;                      ///< by segment; empty for those of panes
     std::map<EventPlace, DeadLetterReplay> retries_;  ///< expected
     Chunk chunk_;
     std::vector<Row> rows_;

@@ -164,6 +164,27 @@ class Dlq(unittest.TestCase):
         code, said = self.takt("replay", *state)
         self.assertEqual(code, 0, said)
 
+    def test_what_was_corrected_later_is_in_a_later_revision(self):
+        (self.path / "new.json").write_text(event("06:10:00", 2, "2"), encoding="utf-8")
+        self.append(event("06:30:00", 4) + event("07:30:00", 3))
+        with self.daemon() as daemon:
+            await_that(self.posted, "the posting")
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            await_that(lambda: len(self.posted()) == 2, "the revision")
+            self.stop(daemon)
+        keys = [key for key, in self.ledger("SELECT key FROM posting ORDER BY revision")]
+        for key, events in zip(keys, (2, 3)):
+            code, said = self.takt("trace", key, "--state", self.path / "state")
+            self.assertEqual(code, 0, said)
+            self.assertIn(f"proved: {events} events", said)
+        code, said = self.takt("trace", "--event", "e2", "--state", self.path / "state")
+        self.assertRegex(said, rf"sent again, .*: accepted\n +made .*: posting {keys[1]} revision 2")
+        config = (self.path / "small.yaml").read_text(encoding="utf-8")
+        (self.path / "small.yaml").write_text(config.replace("pipeline: small", "pipeline: other"), encoding="utf-8")
+        code, said = self.takt("replay", "--state", self.path / "state")
+        self.assertEqual(code, 2, said)
+        self.assertIn("C703", said)
+
     def test_a_running_daemon_takes_retries_and_a_kill_changes_nothing(self):
         (self.path / "new.json").write_text(event("06:10:00", 2, "2"), encoding="utf-8")
         with self.daemon() as daemon:

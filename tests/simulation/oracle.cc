@@ -254,7 +254,8 @@ class Rules {
         for (const auto& [place, letter] : world_.ledgers[0].refused_again) {
             const std::uint32_t source = letter.source == kSourceNames[0] ? 0 : 1;
             kept[{source, letter.sequence, letter.replay}] = letter.reason;
-            if (letter.bytes != world_.retries.at({source, letter.sequence, letter.replay}).order.data)
+            const auto ordered = world_.retries.find({source, letter.sequence, letter.replay});
+            if (ordered == world_.retries.end() || letter.bytes != ordered->second.order.data)
                 return fmt::format("retry {} of {} {} is refused with other bytes", letter.replay, letter.source,
                                    letter.sequence);
         }

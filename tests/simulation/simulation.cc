@@ -127,7 +127,7 @@ class Simulation {
             for (const SinkOutbox& sink : *sinks) {
                 if (sink.sink != ledger.sink) continue;
                 for (const SinkOutbox::Entry& entry : sink.held) {
-                    ledger.ordered.insert(entry.posting->key);
+                    ledger.ordered[entry.posting->key] = kNotDurable;
                     if (chance_.one_in(2)) ledger.pardoned.insert(entry.posting->key);
                     if (entry.last.reason != kEarlierRevision) orders.push_back(order_about(ledger, entry));
                 }

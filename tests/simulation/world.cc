@@ -234,8 +234,9 @@ class SimulatedSink final : public Sink {
             world_.violation(
                 fmt::format("key {} is sent to {}, and was ordered to be closed", posting.key, ledger_.sink));
         // What waits behind something goes with it.
-        if (ledger_.ordered.contains(posting.previous_key) || ledger_.closed.contains(posting.previous_key))
-            ledger_.ordered.insert(posting.key);
+        const auto before = ledger_.ordered.find(posting.previous_key);
+        if (before != ledger_.ordered.end() && posting.epoch < before->second)
+            ledger_.ordered.emplace(posting.key, before->second);
         if (ledger_.held.contains(posting.key) && !ledger_.ordered.contains(posting.key))
             world_.violation(fmt::format("key {} comes again, and the journal says that {} refused or parked it",
                                          posting.key, ledger_.sink));
@@ -429,9 +430,10 @@ void World::order_retries() {
     const DeadLetter& letter =
         std::next(letters.begin(), static_cast<std::ptrdiff_t>(people_.below(letters.size())))->second;
     const std::uint32_t source = letter.source == kSourceNames[0] ? 0 : 1;
-    const auto stored =
-        std::find_if(streams[source].begin(), streams[source].end(),
-                     [&](const Stored& message) { return message.sequence == letter.sequence; });
+    const auto stored = std::find_if(streams[source].begin(), streams[source].end(),
+                                     [&](const Stored& message) { return message.sequence == letter.sequence; });
+    if (stored == streams[source].end())
+        return violation(fmt::format("dead letter {} {} is of no message", letter.source, letter.sequence));
     Retry retry;
     retry.event = stored->event;
     retry.malformed = stored->malformed;
@@ -443,7 +445,9 @@ void World::order_retries() {
         retry = {.order = last->second.order, .event = last->second.event, .malformed = last->second.malformed};
         ++number;
     }
-    if (!people_.one_in(3)) correct(retry, letter.reason);
+    const auto again = ledgers[0].refused_again.find({letter.source, letter.sequence, number - 1});
+    if (!people_.one_in(3))
+        correct(retry, again == ledgers[0].refused_again.end() ? letter.reason : again->second.reason);
     retries.emplace(RetryPlace{source, letter.sequence, number}, std::move(retry));
     ++tally.faults;
 }
@@ -539,7 +543,10 @@ Result<EpochLog::Past> WatchedLog::recover() {
             world_.violation(fmt::format("durable epoch {} is another one after a restart", epoch.epoch));
         known->second = cut_of(epoch);
     }
-    for (const EpochResult& epoch : past->epochs) note_retries(epoch);
+    for (const EpochResult& epoch : past->epochs) {
+        note_retries(epoch);
+        note_orders(epoch);
+    }
     if (last < world_.durable)
         world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
     world_.durable = last;
@@ -548,11 +555,14 @@ Result<EpochLog::Past> WatchedLog::recover() {
     return past;
 }
 
-/// Whether something was ordered about it, or about what it waits behind.
+/// Whether something was ordered about it, or about what it waits behind, after it was made.
 bool WatchedLog::let_go(const Ledger& ledger, const std::string& key) const {
-    if (ledger.ordered.contains(key) || ledger.closed.contains(key)) return true;
-    const auto before = world_.corrects.find(key);
-    return before != world_.corrects.end() && let_go(ledger, before->second);
+    const std::uint64_t epoch = world_.made.at(key).epoch;
+    for (std::string earlier = key; !earlier.empty(); earlier = world_.made.at(earlier).previous_key) {
+        const auto order = ledger.ordered.find(earlier);
+        if (order != ledger.ordered.end() && epoch < order->second) return true;
+    }
+    return false;
 }
 
 /// What a sink will never take, and a durable frame says so, is remembered.
@@ -584,10 +594,24 @@ void WatchedLog::note(const SinkAnswers& answers) {
     }
 }
 
+void WatchedLog::note_orders(const EpochResult& durable) {
+    for (const HoldOrder& order : durable.cut.orders) {
+        for (Ledger& ledger : world_.ledgers) {
+            if (ledger.sink != order.sink) continue;
+            ledger.held.erase(order.key);
+            // They are ordered together, and one batch after the other.
+            for (auto& [key, epoch] : ledger.ordered) epoch = std::min(epoch, durable.epoch);
+        }
+    }
+}
+
 void WatchedLog::note_retries(const EpochResult& durable) {
     for (std::size_t i = 0; i < durable.cut.replays.size(); ++i) {
         const DeadLetterReplay& order = durable.cut.replays[i];
-        Retry& retry = world_.retries.at({order.source, order.sequence, order.replay});
+        const auto ordered = world_.retries.find({order.source, order.sequence, order.replay});
+        if (ordered == world_.retries.end())
+            return world_.violation(fmt::format("epoch {} has a retry that nobody ordered", durable.epoch));
+        Retry& retry = ordered->second;
         if (retry.epoch != 0 && retry.epoch != durable.epoch)
             world_.violation(fmt::format("a retry of {} {} is in epoch {} and in epoch {}", kSourceNames[order.source],
                                          order.sequence, retry.epoch, durable.epoch));
@@ -639,19 +663,13 @@ Status WatchedLog::append(const EpochResult& epoch, const SinkAnswers& answers) 
     // Without room it comes again later.
     if (!world_.history.contains(epoch.epoch)) check_idle(epoch);
     world_.history[epoch.epoch] = cut_of(epoch);
-    for (const Posting& posting : epoch.postings) {
-        if (!posting.previous_key.empty()) world_.corrects[posting.key] = posting.previous_key;
-    }
+    for (const Posting& posting : epoch.postings) world_.made[posting.key] = {posting.previous_key, posting.epoch};
     const Status appended = log_.append(epoch, answers);
     if (!appended.ok()) return appended;
     world_.durable = epoch.epoch;
     note(answers);
     note_retries(epoch);
-    for (const HoldOrder& order : epoch.cut.orders) {
-        for (Ledger& ledger : world_.ledgers) {
-            if (ledger.sink == order.sink) ledger.held.erase(order.key);
-        }
-    }
+    note_orders(epoch);
     return appended;
 }
 

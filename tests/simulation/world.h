@@ -80,6 +80,8 @@ struct Objections {
     std::uint64_t hesitates = 0;  ///< says some times that it does not know, before it says anything else
 };
 
+constexpr std::uint64_t kNotDurable = UINT64_MAX;
+
 /// One of the world's ledgers: keeps what took effect, whatever becomes of the daemon.
 struct Ledger {
     std::string sink;  ///< its name in the config
@@ -90,12 +92,15 @@ struct Ledger {
     std::map<std::string, std::uint64_t> hesitations;               ///< by key: how often it did not know
     /// By key: what a durable frame says to be refused or parked. None of them may be sent again without an order.
     std::map<std::string, DeliveryState> held;
-    std::set<std::string> ordered;          ///< keys that orders let go at any time, and what comes behind them
+    /// Keys that orders let go, and what was made before and waited behind them; with the epoch that has the order,
+    /// kNotDurable as long as none has it.
+    std::map<std::string, std::uint64_t> ordered;
     std::set<std::string> pardoned;         ///< keys that it takes now, whatever it has against them
     std::map<std::string, Posting> closed;  ///< by key: was ordered to be closed
     std::vector<Posting> waits;  ///< at the end, as the journal has it: refused, parked, and what corrects that
     std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> dead_letters;
-    std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter> refused_again;  ///< the last: which retry
+    std::map<std::tuple<std::string, std::uint64_t, std::uint32_t>, DeadLetter>
+        refused_again;                                                    ///< the last: which retry
     std::map<std::pair<std::string, std::string>, std::uint64_t> totals;  ///< by outcome and rule
     std::uint64_t repeats = 0;
 };
@@ -174,9 +179,13 @@ class World {
     bool people_retry = false;  ///< in this life
     /// People look at the dead letters that have reached their ledger, and send some again, corrected or as they are.
     void order_retries();
-    std::map<std::string, std::string> corrects;  ///< key -> that of the revision before
-    std::map<std::uint64_t, Cut> history;         ///< by epoch
-    std::uint64_t durable = 0;                    ///< the newest epoch that the log has said to be durable
+    struct Made {
+        std::string previous_key;
+        std::uint64_t epoch = 0;
+    };
+    std::map<std::string, Made> made;      ///< postings by key
+    std::map<std::uint64_t, Cut> history;  ///< by epoch
+    std::uint64_t durable = 0;             ///< the newest epoch that the log has said to be durable
     /// A source has told its reader: up to where it has read, and whether it said that nothing more is there.
     void tell(std::uint32_t source, bool idle, std::uint64_t last_sequence);
     /// Whether it said so without break for `least` in this life, when all that it had told was up to this cut.
@@ -250,6 +259,7 @@ class WatchedLog final : public EpochLog {
   private:
     void check_idle(const EpochResult& epoch);
     bool let_go(const Ledger& ledger, const std::string& key) const;
+    void note_orders(const EpochResult& durable);
     void check_held(const std::vector<SinkPast>& sinks);
     void check_lost(const EpochResult& epoch);
     void note(const SinkAnswers& answers);

@@ -279,7 +279,8 @@ TEST(Frame, RowsShareWhatTheyHaveAlikeAndReadItBack) {
     EXPECT_EQ(text_of(read->frame), text_of(frame));
     std::size_t copied = 0;
     for (const Posting& posting : frame.result.postings) {
-        copied += shared.size() * (posting.key_fields.size() + 2 * posting.lines.size() + posting.lineage.ranges.size());
+        copied +=
+            shared.size() * (posting.key_fields.size() + 2 * posting.lines.size() + posting.lineage.ranges.size());
     }
     EXPECT_LT(bytes.size(), copied);
 }
