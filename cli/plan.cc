@@ -5,9 +5,10 @@
 #include <set>
 
 #include "cli/load.h"
+#include "cli/reread.h"
 #include "cli/verbs.h"
+#include "pipeline/journal/disk.h"
 #include "pipeline/journal/snapshot_store.h"
-#include "pipeline/journal/state_directory.h"
 #include "pipeline/plan/config_change.h"
 #include "sinks/report_table.h"
 
@@ -156,11 +157,11 @@ std::vector<ConfigEdit> compare_configs(const LoadedPipeline& before, const Load
     section("sinks", {"sink ", "it gets what is made from now on", "what it has not answered is sent again",
                       "what it has not got is not sent any more"});
     for (const char* name : {"engine", "dead_letters"}) {
-        static const ConfigNode kNothing;
+        static const ConfigNode nothing;
         const ConfigNode* old = before.config.find(name);
         const ConfigNode* fresh = now.config.find(name);
-        const ConfigNode& a = old != nullptr ? *old : kNothing;
-        const ConfigNode& b = fresh != nullptr ? *fresh : kNothing;
+        const ConfigNode& a = old != nullptr ? *old : nothing;
+        const ConfigNode& b = fresh != nullptr ? *fresh : nothing;
         if (same(a, b)) continue;
         edits.push_back({ChangeClass::free, name, {}, "changed: " + changed_options(a, b), "limits keep no state"});
     }

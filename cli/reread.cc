@@ -124,7 +124,9 @@ Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const st
         event.subject = std::move(retry.subject);
         event.ingest_time = retry.ingest_time;
         event.data = std::move(retry.data);
-        arrivals.retries[{event.source, event.sequence, event.part}] = {std::move(event), retry.epoch};
+        Arrivals::Retry& known = arrivals.retries[{event.source, event.sequence, event.part}];
+        known.event = std::move(event);
+        known.epoch = retry.epoch;
     }
     return arrivals;
 }
