@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "pipeline/base/bytes.h"
@@ -290,10 +291,10 @@ Result<SnapshotStore::Found> SnapshotStore::load() {
     return found;
 }
 
-std::error_code SnapshotStore::measure(const std::string& path, Extent& extent) const {
+std::error_code SnapshotStore::measure(const std::string& path, std::uint64_t bytes, Extent& extent) const {
     std::unique_ptr<File> file;
     if (const auto error = disk_->open(path, Disk::Open::existing, file)) return error;
-    std::string piece(kWriteBytes, '\0');
+    std::string piece(std::min<std::size_t>(kWriteBytes, bytes + 1), '\0');  // one more shows that it has no more
     std::size_t count = 0;
     do {
         if (const auto error = file->read_at(extent.bytes, piece, count)) return error;
@@ -320,7 +321,7 @@ Status SnapshotStore::write(const EngineState& state, const Origin& origin) {
         reach(CrashPoint::snapshot_synchronized);
     }
     Extent read_back;
-    if (const auto error = measure(path, read_back)) return disk_error("cannot read back", path, error);
+    if (const auto error = measure(path, written.bytes, read_back)) return disk_error("cannot read back", path, error);
     if (read_back != written) return Error{"F720", fmt::format("{} reads back other than it was written", path)};
     if (const auto error = disk_->sync_directory(folder_)) return sync_error(folder_, error);
     reach(CrashPoint::snapshot_durable);

@@ -81,8 +81,8 @@ class SnapshotStore {
 
     /// Those that have a manifest.
     std::error_code find_epochs();
-    /// Of the whole file.
-    std::error_code measure(const std::string& path, Extent& extent) const;
+    /// Of the whole file, which should have so many bytes.
+    std::error_code measure(const std::string& path, std::uint64_t bytes, Extent& extent) const;
     Result<Snapshot> read(std::uint64_t epoch) const;
     Status remove_old();
     Status remove(std::uint64_t epoch);

@@ -355,7 +355,7 @@ World::World(std::uint64_t seed, Scheduler& of_scheduler, Tally& of_tally)
       chance(seed),
       disk(chance()),
       people_(hash64("people", seed)),
-      retries_one_in_(people_.one_in(2) ? people_.of({2u, 10u, 40u}) : 0) {
+      retries_one_in_(people_.one_in(2) ? people_.of({10u, 50u, 200u}) : 0) {
     world() = this;
 }
 
