@@ -545,7 +545,7 @@ Result<EpochLog::Past> WatchedLog::recover() {
     }
     for (const EpochResult& epoch : past->epochs) {
         note_retries(epoch);
-        note_orders(epoch);
+        if (epoch.epoch > world_.durable) note_orders(epoch);  // nobody has said yet that it is durable
     }
     if (last < world_.durable)
         world_.violation(fmt::format("epoch {} was durable, after a restart the last one is {}", world_.durable, last));
