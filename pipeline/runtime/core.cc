@@ -33,7 +33,7 @@ class Core::Impl {
     std::shared_ptr<const TableEntries> table_entries(std::uint32_t table) const { return tables_.entries(table); }
     void drain();
     std::vector<Imbalance> find_open_imbalances() const;
-    EngineState save() const;
+    void save(EngineState& into) const;
     Status load(const EngineState& state);
     InFlight in_flight() const;
 
@@ -92,7 +92,8 @@ class Core::Impl {
     void gather(Chunk& chunk, std::vector<OrderedPosting*>& postings);
     template <typename Work>
     void for_each_lane(Work&& work) const;
-    void save_lane(std::uint32_t lane, std::vector<EngineState::Step>& part) const;
+    void save_lane(std::uint32_t lane, std::vector<EngineState::Step>& older,
+                   std::vector<EngineState::Step>& part) const;
     static KeyedState& state_of(Lane& lane, const Keyed& keyed) {
         SegmentStates& states = lane.states[keyed.segment];
         return keyed.terminal < 0 ? *states.dedup : *states.terminals[static_cast<std::size_t>(keyed.terminal)];
@@ -291,11 +292,17 @@ void Core::Impl::for_each_lane(Work&& work) const {
     for (Thread& other : others) other.join();
 }
 
-/// The lane's part of each keyed step.
-void Core::Impl::save_lane(std::uint32_t lane, std::vector<EngineState::Step>& part) const {
-    for (const Keyed& keyed : keyed_) {
+/// The lane's part of each keyed step, in the memory of its groups in older ones.
+void Core::Impl::save_lane(std::uint32_t lane, std::vector<EngineState::Step>& older,
+                           std::vector<EngineState::Step>& part) const {
+    for (std::size_t i = 0; i < keyed_.size(); ++i) {
         EngineState::Step& step = part.emplace_back();
-        const KeyedState& state = state_of(*lanes_[lane], keyed);
+        for (std::uint32_t group = 0; group < kKeyGroups && i < older.size(); ++group) {
+            if (lane_of_group(group, options_.lanes) != lane) continue;
+            step.groups[group] = std::move(older[i].groups[group]);
+            step.groups[group].clear();
+        }
+        const KeyedState& state = state_of(*lanes_[lane], keyed_[i]);
         state.save(step.groups);
         describe(state, step);
         // A lane also writes that it has nothing of the others' groups.
@@ -305,8 +312,9 @@ void Core::Impl::save_lane(std::uint32_t lane, std::vector<EngineState::Step>& p
     }
 }
 
-EngineState Core::Impl::save() const {
-    EngineState saved;
+void Core::Impl::save(EngineState& saved) const {
+    std::vector<EngineState::Step> older = std::move(saved.steps);
+    saved = {};
     saved.epoch = epoch_ - 1;
     for (const SourcePlan& source : plan_.sources) saved.sources.push_back(source.name);
     saved.cuts = cuts_;
@@ -317,7 +325,7 @@ EngineState Core::Impl::save() const {
     for (const SourcePlan& source : plan_.sources) saved.source_times.push_back(watermarks_.save(source.index));
     tables_.save(saved.tables);
     std::vector<std::vector<EngineState::Step>> parts(options_.lanes);
-    for_each_lane([&](std::uint32_t lane) { save_lane(lane, parts[lane]); });
+    for_each_lane([&](std::uint32_t lane) { save_lane(lane, older, parts[lane]); });
     for (std::size_t i = 0; i < keyed_.size(); ++i) {
         EngineState::Step& step = saved.steps.emplace_back();
         step.identity = keyed_[i].node->identity();
@@ -332,7 +340,6 @@ EngineState Core::Impl::save() const {
         step.open = merged(std::move(step.open));
     }
     panes_.save(saved.steps);
-    return saved;
 }
 
 /// What panes hold and have not told, pane by pane, against what rows brought and panes have told.
@@ -741,7 +748,12 @@ std::vector<Imbalance> Core::find_open_imbalances() const {
     return impl_->find_open_imbalances();
 }
 EngineState Core::save() const {
-    return impl_->save();
+    EngineState saved;
+    impl_->save(saved);
+    return saved;
+}
+void Core::save(EngineState& into) const {
+    impl_->save(into);
 }
 Status Core::load(const EngineState& state) {
     return impl_->load(state);

@@ -63,6 +63,8 @@ class Core {
 
     /// What the next epoch depends on. After a cut and drain, before anything is fed.
     EngineState save() const;
+    /// The same into the memory of an older one: a copy of much state each time would scatter the allocator's memory.
+    void save(EngineState& into) const;
     /// Which numbers of panes do not balance with what rows brought: looks at each pane. At the same times as `save`.
     std::vector<Imbalance> find_open_imbalances() const;
     /// Goes on after that state, before anything is fed. C630: it is not of this plan; the core must not be used.

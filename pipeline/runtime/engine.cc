@@ -135,6 +135,7 @@ class Engine::Impl {
     Timestamp last_input_ = 0;                 ///< monotonic: input was taken, or an epoch was cut
     Timestamp last_snapshot_ = 0;              ///< the same
     std::uint64_t snapshot_epoch_ = 0;         ///< of the newest snapshot, as far as it is known to be written
+    EngineState snapshot_;                     ///< the last one; the thread's while it is
     Thread snapshot_writer_;
     std::optional<Status> snapshot_written_;  ///< what it says at its end
     Duration snapshot_cost_ = 0;              ///< from the last one's begin until it was durable
@@ -373,10 +374,10 @@ void Engine::Impl::take_snapshot() {
         return fail(out_of_balance(found, fmt::format("after epoch {}", released_.load())));
     }
     last_snapshot_ = options_.clock->monotonic();
-    auto state = std::make_shared<const EngineState>(core_.save());
-    snapshot_epoch_ = state->epoch;
-    snapshot_writer_ = Thread([this, state, delivered = delivered(), begun = last_snapshot_] {
-        Status written = options_.log->snapshot(*state, delivered);
+    core_.save(snapshot_);
+    snapshot_epoch_ = snapshot_.epoch;
+    snapshot_writer_ = Thread([this, delivered = delivered(), begun = last_snapshot_] {
+        Status written = options_.log->snapshot(snapshot_, delivered);
         std::lock_guard lock(mutex_);
         snapshot_cost_ = options_.clock->monotonic() - begun;
         snapshot_written_ = std::move(written);

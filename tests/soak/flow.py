@@ -23,7 +23,7 @@ BLOCK_BYTES = 1 << 20
 # So far the plant may be ahead of its reader.
 AHEAD_MESSAGES = 4096
 # The stream keeps what the reader may ask for once more after a crash: what it read since its newest snapshot. Its oldest messages go beyond this.
-STREAM_BYTES = 2 << 30
+STREAM_BYTES = 8 << 30
 PATIENCE_S = 120
 # Of everything that is no plain event. Four hours are the most that a late one may be behind, forty what one that is too late is.
 SHARES = {"duplicates": 0.01, "out-of-order": 0.05, "late": 0.005, "too-late": 0.0002, "corrections": 0.002, "malformed": 0.001, "invalid": 0.0005,
