@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "pipeline/base/mutant.h"
+#include "pipeline/base/process_memory.h"
 #include "pipeline/base/thread.h"
 #include "pipeline/observe/log.h"
 #include "pipeline/runtime/core.h"
@@ -378,6 +379,7 @@ void Engine::Impl::take_snapshot() {
     snapshot_epoch_ = snapshot_.epoch;
     snapshot_writer_ = Thread([this, delivered = delivered(), begun = last_snapshot_] {
         Status written = options_.log->snapshot(snapshot_, delivered);
+        give_back_much_freed_memory();
         std::lock_guard lock(mutex_);
         snapshot_cost_ = options_.clock->monotonic() - begun;
         snapshot_written_ = std::move(written);

@@ -122,6 +122,16 @@ class Simulation {
         if (orders_wait()) return;
         const Result<std::vector<SinkOutbox>> sinks = read_outbox(world_.disk, kState);
         if (!sinks) return;  // the disk has not got so far, or lost it
+        // What a frame says that nobody has called durable may be gone at the next start, and so may what people go by.
+        for (const Ledger& ledger : world_.ledgers) {
+            for (const SinkOutbox& sink : *sinks) {
+                if (sink.sink == ledger.sink &&
+                    std::any_of(sink.held.begin(), sink.held.end(), [&](const SinkOutbox::Entry& entry) {
+                        return !ledger.held.contains(entry.posting->key);
+                    }))
+                    return;
+            }
+        }
         std::vector<HoldOrder> orders;
         for (Ledger& ledger : world_.ledgers) {
             for (const SinkOutbox& sink : *sinks) {
