@@ -116,17 +116,9 @@ Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const st
     for (AcceptedRetry& retry : *retries) {
         const Result<const SourcePlan*> source = find_source(plan, retry.source);
         if (!source) continue;
-        DeadLetterReplay event;
-        event.source = (*source)->index;
-        event.sequence = retry.sequence;
-        event.part = retry.part;
-        event.replay = retry.replay;
-        event.subject = std::move(retry.subject);
-        event.ingest_time = retry.ingest_time;
-        event.data = std::move(retry.data);
-        Arrivals::Retry& known = arrivals.retries[{event.source, event.sequence, event.part}];
-        known.event = std::move(event);
-        known.epoch = retry.epoch;
+        retry.event.source = (*source)->index;
+        const EventPlace place{retry.event.source, retry.event.sequence, retry.event.part};
+        arrivals.retries[place] = {std::move(retry.event), retry.epoch};
     }
     return arrivals;
 }

@@ -189,24 +189,16 @@ Result<std::vector<AcceptedRetry>> DeadLetterDesk::accepted_retries(const std::s
     if (!desk) return desk.error();
     // Sequences may begin anew with another stream of the same name: the latest entry of a place is meant.
     Result<SqliteStatement> statement = desk->database_.prepare(
-        fmt::format("SELECT e.source, e.sequence, e.part, r.replay, r.epoch, l.subject, l.ingest_time, {} "
+        fmt::format("SELECT {}, r.epoch "
                     "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter "
                     "WHERE r.outcome = 'accepted' AND e.id = (SELECT max(id) FROM entry latest WHERE latest.source = "
                     "e.source AND latest.sequence = e.sequence AND latest.part = e.part) "
                     "ORDER BY e.source, e.sequence, e.part",
-                    kEventToRetry));
+                    kReplayColumns));
     if (!statement) return statement.error();
     std::vector<AcceptedRetry> retries;
     const Status read = each_row(desk->database_, *statement, [&](const SqliteStatement& row) {
-        AcceptedRetry& retry = retries.emplace_back();
-        retry.source = row.text(0);
-        retry.sequence = static_cast<std::uint64_t>(row.integer(1));
-        retry.part = static_cast<std::uint32_t>(row.integer(2));
-        retry.replay = static_cast<std::uint32_t>(row.integer(3));
-        retry.epoch = static_cast<std::uint64_t>(row.integer(4));
-        retry.subject = row.text(5);
-        retry.ingest_time = parse_timestamp(row.text(6)).value_or(0);
-        retry.data = row.blob(7);
+        retries.push_back({std::string(row.text(0)), read_replay(row, 0), static_cast<std::uint64_t>(row.integer(7))});
     });
     if (!read) return read.error();
     return retries;

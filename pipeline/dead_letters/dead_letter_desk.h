@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/plan/epoch_result.h"
 #include "pipeline/plan/posting.h"
 #include "pipeline/sqlite/sqlite_database.h"
 
@@ -61,16 +62,11 @@ struct DeadLetterHistory {
     std::vector<Line> audit;
 };
 
-/// A retry that was accepted: the event as it took effect, at the place where it came first.
+/// A retry that was accepted.
 struct AcceptedRetry {
-    std::string source;  ///< its name in the config
-    std::uint64_t sequence = 0;
-    std::uint32_t part = 0;
-    std::uint32_t replay = 1;
+    std::string source;       ///< its name in the config
+    DeadLetterReplay event;   ///< as it took effect, at the place where it came first; without source, who and why
     std::uint64_t epoch = 0;  ///< that took it
-    std::string subject;
-    Timestamp ingest_time = 0;
-    std::string data;
 };
 
 /// Which entries; empty members let all pass.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/base/time.h"
+
 namespace takt {
 namespace {
 
@@ -74,6 +76,17 @@ CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit BEGIN SELECT RAISE(
 
 std::string dead_letter_path(const std::string& state_folder) {
     return state_folder + "/dead_letters.db";
+}
+
+DeadLetterReplay read_replay(const SqliteStatement& row, int first) {
+    DeadLetterReplay replay;
+    replay.sequence = static_cast<std::uint64_t>(row.integer(first + 1));
+    replay.part = static_cast<std::uint32_t>(row.integer(first + 2));
+    replay.replay = static_cast<std::uint32_t>(row.integer(first + 3));
+    replay.subject = row.text(first + 4);
+    replay.ingest_time = parse_timestamp(row.text(first + 5)).value_or(0);
+    replay.data = row.blob(first + 6);
+    return replay;
 }
 
 Status check_dead_letter_tables(SqliteDatabase& database) {

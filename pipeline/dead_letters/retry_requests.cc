@@ -11,7 +11,7 @@ namespace takt {
 namespace {
 
 constexpr const char* kSelect =
-    "SELECT r.id, e.source, e.sequence, e.part, r.replay, l.subject, l.ingest_time, {}, r.who, r.why, e.id "
+    "SELECT r.id, {}, r.who, r.why, e.id "
     "FROM request r JOIN entry e ON e.id = r.entry JOIN letter l ON l.id = e.letter "
     "WHERE r.epoch IS NULL AND r.id > ?1 ORDER BY r.id";
 
@@ -21,19 +21,13 @@ Result<RetryRequests> RetryRequests::open(const std::string& path, const Plan& p
     Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
     if (!database) return database.error();
     sqlite3_busy_timeout(database->handle(), 50);  // the next look is soon
-    Result<SqliteStatement> select = database->prepare(fmt::format(kSelect, kEventToRetry));
+    Result<SqliteStatement> select = database->prepare(fmt::format(kSelect, kReplayColumns));
     if (!select) return select.error();
     return RetryRequests(std::move(*database), std::move(*select), plan);
 }
 
 DeadLetterReplay RetryRequests::read() {
-    DeadLetterReplay replay;
-    replay.sequence = static_cast<std::uint64_t>(select_.integer(2));
-    replay.part = static_cast<std::uint32_t>(select_.integer(3));
-    replay.replay = static_cast<std::uint32_t>(select_.integer(4));
-    replay.subject = select_.text(5);
-    replay.ingest_time = parse_timestamp(select_.text(6)).value_or(0);
-    replay.data = select_.blob(7);
+    DeadLetterReplay replay = read_replay(select_, 1);
     replay.who = select_.text(8);
     replay.why = select_.text(9);
     return replay;
