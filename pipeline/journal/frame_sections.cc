@@ -174,11 +174,13 @@ constexpr std::string_view kClose = "close_posting";
 constexpr std::string_view kSinkArgument = "sink";
 constexpr std::string_view kKeyArgument = "key";
 constexpr std::string_view kReferenceArgument = "reference";
+constexpr std::string_view kFileArgument = "file";
 
 Offset<wire::OperatorCommand> command_table(FlatBufferBuilder& builder, const HoldOrder& order) {
     std::vector<Offset<wire::KeyField>> fields;
-    for (const auto& [name, value] : {std::pair{kSinkArgument, &order.sink}, std::pair{kKeyArgument, &order.key},
-                                      std::pair{kReferenceArgument, &order.reference}}) {
+    for (const auto& [name, value] :
+         {std::pair{kSinkArgument, &order.sink}, std::pair{kKeyArgument, &order.key},
+          std::pair{kReferenceArgument, &order.reference}, std::pair{kFileArgument, &order.file}}) {
         if (value->empty()) continue;
         const Text name_text = required(builder, name);
         const Text value_text = text(builder, *value);
@@ -616,6 +618,7 @@ Wrong read(const wire::OperatorCommand& from, Reader& reader, StoredFrame& store
         if (name == kSinkArgument) order.sink = reader.text(field->value());
         if (name == kKeyArgument) order.key = reader.text(field->value());
         if (name == kReferenceArgument) order.reference = reader.text(field->value());
+        if (name == kFileArgument) order.file = reader.text(field->value());
     });
     if (order.sink.empty() || order.key.empty()) return "has a command that does not say which posting it is about";
     order.who = reader.text(from.user());

@@ -74,12 +74,32 @@ std::vector<HoldOrder> HoldOrders::take() {
 void HoldOrders::forget(const std::vector<HoldOrder>& orders) {
     std::set<std::string> files;
     for (const HoldOrder& order : orders) files.insert(order.file);
+    std::lock_guard lock(mutex_);
     for (const std::string& file : files) {
         if (file.empty()) continue;
+        forgotten_.insert(file);
         const auto error = disk_.unlink(fmt::format("{}/{}", folder_, file));
         if (!error || error == std::errc::no_such_file_or_directory) continue;
         log(LogLevel::warning, "an order that was followed stays", {{"file", file}, {"reason", error.message()}});
     }
+}
+
+void HoldOrders::forget_followed(const std::vector<HoldOrder>& orders) {
+    for (const HoldOrder& order : orders) taken_.insert(order.file);
+    forget(orders);
+}
+
+Status HoldOrders::make_durable() {
+    std::lock_guard lock(mutex_);
+    if (forgotten_.empty()) return {};
+    for (const std::string& file : forgotten_) {
+        const std::string path = fmt::format("{}/{}", folder_, file);
+        const auto error = disk_.unlink(path);
+        if (error && error != std::errc::no_such_file_or_directory) return disk_error("cannot remove", path, error);
+    }
+    if (const auto error = disk_.sync_directory(folder_)) return sync_error(folder_, error);
+    forgotten_.clear();
+    return {};
 }
 
 }  // namespace takt

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/base/result.h"
+#include "pipeline/base/thread.h"
 #include "pipeline/journal/disk.h"
 #include "pipeline/plan/delivery.h"
 
@@ -17,7 +18,7 @@ namespace takt {
 /// returns. E700, E701, F709.
 Status write_hold_orders(Disk& disk, const std::string& state_directory, const std::vector<HoldOrder>& orders);
 
-/// The daemon's side. One thread takes; another one may say what is durable meanwhile.
+/// The daemon's side. One thread takes; others may say what is durable meanwhile.
 class HoldOrders {
   public:
     HoldOrders(Disk& disk, const std::string& state_directory);
@@ -25,15 +26,22 @@ class HoldOrders {
     /// What has been ordered since the last call, each once in the life of this object. What is damaged is
     /// logged and left there.
     std::vector<HoldOrder> take();
-    /// An epoch with these is durable: their file is not needed any more. One that stays (E700) does no harm: its
-    /// orders are about postings that are held no more.
+    /// An epoch with these is durable: their file is not needed any more. One that stays (E700) is logged.
     void forget(const std::vector<HoldOrder>& orders);
+    /// An earlier run has made an epoch with these, and may have died before it could forget them: they are not taken
+    /// any more. The thread that takes.
+    void forget_followed(const std::vector<HoldOrder>& orders);
+    /// All files of what was forgotten are gone, durably: nobody needs the frames any more to know that. E700, E701,
+    /// F709.
+    Status make_durable();
 
   private:
     Disk& disk_;
     const std::string folder_;
     std::set<std::string> taken_;   ///< names of files; of the thread that takes
     std::set<std::string> unread_;  ///< the same; they were logged
+    Mutex mutex_;
+    std::set<std::string> forgotten_;  ///< files that a power cut may bring back
 };
 
 }  // namespace takt

@@ -161,6 +161,7 @@ Result<EpochLog::Past> StateLog::recover() {
             !fits)
             return fits.error();
         outbox->add(stored);
+        if (!mutant("order_followed_again")) orders_.forget_followed(stored.frame.result.cut.orders);
         // An older config knew fewer outcomes; their codes are the same.
         stored.frame.result.outcomes.resize(context_.outcomes.size());
         stored.frame.result.pane_outcomes.resize(context_.outcomes.size());
@@ -285,7 +286,8 @@ Status StateLog::snapshot(const EngineState& state, std::uint64_t delivered) {
                                                                    : std::min(delivered, snapshots_.oldest()) + 1);
 }
 
-/// Removes what it can of the journal. What sinks have said of it goes to OUTBOX first.
+/// Removes what it can of the journal. What sinks have said of it goes to OUTBOX first, and the files of orders that it
+/// has are gone: without its frames they would be followed again.
 Status StateLog::remove_before(std::uint64_t epoch) {
     std::uint64_t last = 0;
     Result<JournalReader> reader = [&] {
@@ -302,6 +304,7 @@ Status StateLog::remove_before(std::uint64_t epoch) {
         removed_.add(**frame);
     }
     if (Status saved = removed_.save(disk_, outbox_path(directory_.path()), context_); !saved) return saved;
+    if (Status gone = orders_.make_durable(); !gone) return gone;
     std::lock_guard lock(mutex_);
     return journal_->drop_before(epoch);
 }

@@ -63,7 +63,7 @@ struct HoldOrder {
     std::string who = {};
     std::string why = {};
     Timestamp time = 0;     ///< when it was given: for people only
-    std::string file = {};  ///< where the order came from; empty where it comes from a journal
+    std::string file = {};  ///< that it was left in, unlike any other's; those of one file are followed together, once
 };
 
 /// How far a sink is.

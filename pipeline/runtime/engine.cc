@@ -595,7 +595,7 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
         return true;
     }
     SinkAnswers answers;
-    for (auto& writer : writers_) writer->take_answers(answers);
+    for (auto& writer : writers_) writer->take_answers(epoch.epoch, answers);
     Backoff backoff(options_.retry);
     while (true) {
         {

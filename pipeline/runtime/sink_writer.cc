@@ -11,6 +11,15 @@
 #include "pipeline/observe/log.h"
 
 namespace takt {
+namespace {
+
+constexpr std::uint64_t kNoFrame = UINT64_MAX;
+
+bool is_held(DeliveryState state) {
+    return state == DeliveryState::refused || state == DeliveryState::parked;
+}
+
+}  // namespace
 
 SinkWriter::SinkWriter(const SinkPlan& plan, const OutcomeTable& outcomes, const Options& options,
                        std::function<void()> on_progress, std::function<void(const Error&)> on_failure)
@@ -62,8 +71,12 @@ void SinkWriter::resume(SinkPast past, const RunIdentity& run) {
     }
 }
 
-void SinkWriter::take_answers(SinkAnswers& answers) {
+void SinkWriter::take_answers(std::uint64_t epoch, SinkAnswers& answers) {
     std::lock_guard lock(mutex_);
+    for (const SinkConfirmation& said : said_) {
+        const auto held = held_since_.find(said.key);
+        if (held != held_since_.end() && is_held(said.state)) held->second = epoch;
+    }
     std::move(said_.begin(), said_.end(), std::back_inserter(answers.confirmations));
     said_.clear();
     for (auto& [key, said] : part_said_) answers.confirmations.push_back(std::move(said));
@@ -223,6 +236,7 @@ void SinkWriter::hold_back(std::vector<Posting>& pending) {
         {
             std::lock_guard lock(mutex_);
             said_.push_back(confirmation(posting, {Sink::State::parked, {}, kEarlierRevision}));
+            held_since_.insert_or_assign(posting.key, kNoFrame);
             --status_.waiting;
             ++status_.held;
             ++status_.blocked;
@@ -287,6 +301,7 @@ bool SinkWriter::count_answers(const std::vector<Sink::Delivery>& answers, std::
             if (!mutant("unknown_after_refused")) part_said_.erase(said.key);
         }
     }
+    for (const SinkConfirmation& said : held) held_since_.insert_or_assign(said.key, kNoFrame);
     if (mutant("refused_counts_as_accepted")) held.clear();
     std::move(held.begin(), held.end(), std::back_inserter(said_));
     std::move(taken.begin(), taken.end(), std::back_inserter(said_));
@@ -368,11 +383,21 @@ bool SinkWriter::deliver_undelivered() {
     return deliver_by_epoch(past_.undelivered, [this](std::uint64_t epoch) { settle(epoch, true); });
 }
 
+/// Whether the frames up to this one say that it is held. An order about another posting changes nothing, for the log
+/// as well: it may be about a hold that an order before it has ended.
+bool SinkWriter::may_end_hold(const std::string& key, std::uint64_t epoch) const {
+    if (!held_.contains(key)) return false;
+    std::lock_guard lock(mutex_);
+    const auto since = held_since_.find(key);
+    return since == held_since_.end() || since->second <= epoch || mutant("order_ends_untold_hold");
+}
+
 /// Ends the hold of a posting; `send`: it is to be sent again.
 void SinkWriter::let_go(const std::string& key, bool send, std::vector<Posting>& pending) {
     const auto held = held_.find(key);
     {
         std::lock_guard lock(mutex_);
+        held_since_.erase(key);
         --status_.held;
         status_.blocked -= held->second.behind ? 1 : 0;
         status_.waiting += send ? 1 : 0;
@@ -392,7 +417,7 @@ bool SinkWriter::follow_orders(const EpochResult& epoch) {
     }
     std::vector<Posting> pending;
     for (const HoldOrder& order : epoch.cut.orders) {
-        if (order.sink != plan_.name || !held_.contains(order.key)) continue;
+        if (order.sink != plan_.name || !may_end_hold(order.key, epoch.epoch)) continue;
         const bool resend = order.action == HoldOrder::Action::resend;
         log(LogLevel::warning, resend ? "posting is sent again, as ordered" : "posting is closed, as ordered",
             {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});

@@ -31,8 +31,8 @@ class SinkWriter {
     void set_totals(std::vector<std::uint64_t> totals) { totals_ = std::move(totals); }
     /// What the log knows of this sink, and which run this is; before `start`. Without it everything is new.
     void resume(SinkPast past, const RunIdentity& run);
-    /// Appends what the sink has said since the last call, for the next frame. Any thread.
-    void take_answers(SinkAnswers& answers);
+    /// Appends what the sink has said since the last call, for the frame of this epoch. Any thread.
+    void take_answers(std::uint64_t epoch, SinkAnswers& answers);
     /// What was taken last is durable. The thread that takes.
     void answers_are_durable() { durable_.store(taken_, std::memory_order_release); }
     /// Whether a start would send something again, or not know something, that the next frame could tell it.
@@ -65,6 +65,7 @@ class SinkWriter {
     void run();
     bool deliver_undelivered();
     bool follow_orders(const EpochResult& epoch);
+    bool may_end_hold(const std::string& key, std::uint64_t epoch) const;
     void let_go(const std::string& key, bool send, std::vector<Posting>& pending);
     bool deliver_by_epoch(const std::vector<Posting>& postings, const std::function<void(std::uint64_t)>& on_epoch);
     bool deliver(const EpochResult& epoch);
@@ -113,6 +114,8 @@ class SinkWriter {
     SinkStatus status_;
     std::vector<SinkConfirmation> said_;                 ///< refused and parked, not taken yet
     std::map<std::string, SinkConfirmation> part_said_;  ///< by key: of an epoch of which something is unknown
+    /// By key, of what this run holds: the epoch whose frame says so; kNoFrame: none yet.
+    std::unordered_map<std::string, std::uint64_t> held_since_;
     SinkPosition position_;
     bool changed_since_taken_ = false;  ///< an epoch that has something for the sink was settled
 

@@ -596,6 +596,10 @@ void WatchedLog::note(const SinkAnswers& answers) {
 
 void WatchedLog::note_orders(const EpochResult& durable) {
     for (const HoldOrder& order : durable.cut.orders) {
+        const auto [followed, fresh] = world_.followed.emplace(order.file, durable.epoch);
+        if (!fresh && followed->second != durable.epoch)
+            world_.violation(
+                fmt::format("order {} is in epoch {} and in epoch {}", order.file, followed->second, durable.epoch));
         for (Ledger& ledger : world_.ledgers) {
             if (ledger.sink != order.sink) continue;
             ledger.held.erase(order.key);

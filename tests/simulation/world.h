@@ -175,6 +175,7 @@ class World {
     bool own_clock[kSources] = {};   ///< the source has no server that keeps the time
     Timestamp whole_life_began = 0;  ///< of the last one that came to the end of its input
     Ledger ledgers[2];
+    std::map<std::string, std::uint64_t> followed;  ///< by an order's file: the durable epoch that has it
     std::map<RetryPlace, Retry> retries;
     bool people_retry = false;  ///< in this life
     /// People look at the dead letters that have reached their ledger, and send some again, corrected or as they are.

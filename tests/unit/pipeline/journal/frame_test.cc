@@ -219,7 +219,8 @@ TEST(Frame, KeepsRetriesOfDeadLettersAndHowTheyEnded) {
 
 TEST(Frame, KeepsOrdersAboutHeldPostings) {
     Frame frame = sample::small_frame(2);
-    HoldOrder resend{HoldOrder::Action::resend, "ledger", "k1", "", "anna", "the period is open again", -5};
+    HoldOrder resend{HoldOrder::Action::resend,  "ledger", "k1",       "", "anna",
+                     "the period is open again", -5,       "1-2.order"};
     HoldOrder close{HoldOrder::Action::close, "waste", "k2", "4711", "ben", "", 8};
     frame.result.cut.orders = {resend, close};
     frame.confirmations = {{"ledger", "k1", DeliveryState::ready, 3, "", "", "", 0, 17}};
@@ -230,9 +231,9 @@ TEST(Frame, KeepsOrdersAboutHeldPostings) {
     for (std::size_t i = 0; i < 2; ++i) {
         const HoldOrder& written = frame.result.cut.orders[i];
         EXPECT_EQ(std::tie(kept[i].action, kept[i].sink, kept[i].key, kept[i].reference, kept[i].who, kept[i].why,
-                           kept[i].time),
+                           kept[i].time, kept[i].file),
                   std::tie(written.action, written.sink, written.key, written.reference, written.who, written.why,
-                           written.time));
+                           written.time, written.file));
     }
     EXPECT_EQ(read->frame.confirmations, frame.confirmations);
 }

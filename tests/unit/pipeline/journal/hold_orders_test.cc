@@ -56,6 +56,46 @@ TEST_F(HoldOrdersTest, AreTakenOnceInTheirOrderUntilTheyAreForgotten) {
     daemon.forget({taken[0]});  // gone already
 }
 
+TEST_F(HoldOrdersTest, WhatAnEarlierRunHasFollowedIsNotTakenEvenWhereItsFileStays) {
+    ASSERT_TRUE(write_hold_orders(disk_, "./state", {order_about("k1"), order_about("k2")}).ok());
+    ASSERT_TRUE(write_hold_orders(disk_, "./state", {order_about("k3")}).ok());
+    const std::vector<HoldOrder> followed = [&] {
+        std::vector<HoldOrder> orders = HoldOrders(disk_, "./state").take();
+        orders.resize(2);
+        return orders;
+    }();
+    HoldOrders next(disk_, "./state");
+    disk_.fail_at(disk_.operations() + 1, std::errc::io_error);
+    next.forget_followed(followed);
+    EXPECT_THAT(files(), SizeIs(2)) << "its file cannot be removed";
+    EXPECT_THAT(keys_of(next.take()), ElementsAre("k3"));
+    HoldOrders after(disk_, "./state");
+    after.forget_followed(followed);
+    EXPECT_THAT(files(), SizeIs(1));
+    EXPECT_THAT(keys_of(after.take()), ElementsAre("k3"));
+}
+
+TEST_F(HoldOrdersTest, WhatIsForgottenMayComeBackUntilThatIsDurable) {
+    ASSERT_TRUE(write_hold_orders(disk_, "./state", {order_about("k1")}).ok());
+    ASSERT_FALSE(disk_.sync_directory("."));
+    {
+        HoldOrders daemon(disk_, "./state");
+        daemon.forget(daemon.take());
+        EXPECT_THAT(files(), IsEmpty());
+    }
+    disk_.start_again(SimulatedDisk::Kept::nothing);
+    HoldOrders daemon(disk_, "./state");
+    const std::vector<HoldOrder> orders = daemon.take();
+    EXPECT_THAT(keys_of(orders), ElementsAre("k1"));
+    disk_.fail_at(disk_.operations() + 1, std::errc::io_error);
+    daemon.forget(orders);
+    EXPECT_THAT(files(), SizeIs(1)) << "its file cannot be removed";
+    ASSERT_TRUE(daemon.make_durable().ok());
+    disk_.start_again(SimulatedDisk::Kept::nothing);
+    EXPECT_THAT(files(), IsEmpty());
+    EXPECT_TRUE(daemon.make_durable().ok());
+}
+
 TEST_F(HoldOrdersTest, AreThereWholeAfterAPowerCutOrNotAtAll) {
     for (std::uint64_t operation = 1;; ++operation) {
         SimulatedDisk disk(operation);

@@ -98,9 +98,17 @@ class SinkWriterTest : public testing::Test {
         for (const auto& epoch : epochs) ASSERT_TRUE(writer_->push(epoch));
         writer_->finish();
     }
-    std::vector<std::string> taken() {
+    /// Until so many are held, and a frame before that of `next` says so; gives what it says.
+    std::vector<std::string> hold(std::size_t held, const std::vector<std::shared_ptr<const EpochResult>>& epochs,
+                                  std::uint64_t next) {
+        for (const auto& epoch : epochs) EXPECT_TRUE(writer_->push(epoch));
+        while (writer_->status().held < held || writer_->status().waiting > 0) std::this_thread::yield();
+        return taken(next - 1);
+    }
+    /// What the frame of this epoch is told.
+    std::vector<std::string> taken(std::uint64_t epoch = 100) {
         SinkAnswers answers;
-        writer_->take_answers(answers);
+        writer_->take_answers(epoch, answers);
         std::vector<std::string> texts;
         for (const SinkConfirmation& said : answers.confirmations)
             texts.push_back(
@@ -203,17 +211,20 @@ std::shared_ptr<const EpochResult> with_orders(const std::shared_ptr<const Epoch
 
 TEST_F(SinkWriterTest, AnOrderEndsAHoldAndThoseThatWaitBehindGoInTheirOrder) {
     book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}};
-    deliver({epoch_of(1, {"1:1", "1:2"}), epoch_of(2, {"2:1<1:1"}), epoch_of(3, {"3:1<2:1"}),
-             with_orders(epoch_of(4, {"4:1<3:1"}), {"1:1", "1:2"})});
+    ASSERT_TRUE(writer_->start().ok());
+    auto said = hold(3, {epoch_of(1, {"1:1", "1:2"}), epoch_of(2, {"2:1<1:1"}), epoch_of(3, {"3:1<2:1"})}, 5);
+    said.resize(3);  // how far it is may come with the next frame
+    ASSERT_TRUE(writer_->push(with_orders(epoch_of(5, {"5:1<3:1"}), {"1:1", "1:2"})));
+    writer_->finish();
     EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1", "1:2"), ElementsAre("1:1"), ElementsAre("2:1"),
-                                         ElementsAre("3:1"), ElementsAre("4:1")))
+                                         ElementsAre("3:1"), ElementsAre("5:1")))
         << "what is not held is not sent again";
     EXPECT_THAT(
-        taken(),
-        ElementsAre(fmt::format("1:1 {} 1  CLOSED", kRefused), fmt::format("2:1 {} 0  EARLIER_REVISION", kParked),
-                    fmt::format("3:1 {} 0  EARLIER_REVISION", kParked), fmt::format("1:1 {} 2 doc 1:1 ", kAccepted),
-                    fmt::format("2:1 {} 1 doc 2:1 ", kAccepted), fmt::format("3:1 {} 1 doc 3:1 ", kAccepted),
-                    "ledger settled 4 at 6"));
+        said, ElementsAre(fmt::format("1:1 {} 1  CLOSED", kRefused), fmt::format("2:1 {} 0  EARLIER_REVISION", kParked),
+                          fmt::format("3:1 {} 0  EARLIER_REVISION", kParked)));
+    EXPECT_THAT(taken(),
+                ElementsAre(fmt::format("1:1 {} 2 doc 1:1 ", kAccepted), fmt::format("2:1 {} 1 doc 2:1 ", kAccepted),
+                            fmt::format("3:1 {} 1 doc 3:1 ", kAccepted), "ledger settled 5 at 6"));
     const SinkStatus status = writer_->status();
     EXPECT_EQ(status.accepted, 5u);
     EXPECT_EQ(status.held, 0u);
@@ -223,13 +234,33 @@ TEST_F(SinkWriterTest, AnOrderEndsAHoldAndThoseThatWaitBehindGoInTheirOrder) {
 
 TEST_F(SinkWriterTest, WhatIsRefusedAgainHoldsAgainAndWhatIsClosedHoldsNothing) {
     book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}, {Sink::State::refused, {}, "STILL_CLOSED"}};
-    deliver({epoch_of(1, {"1:1"}), epoch_of(2, {"2:1<1:1"}), with_orders(epoch_of(3, {}), {"1:1"}),
-             with_orders(epoch_of(4, {"4:1<2:1"}), {"1:1!"})});
+    ASSERT_TRUE(writer_->start().ok());
+    hold(2, {epoch_of(1, {"1:1"}), epoch_of(2, {"2:1<1:1"})}, 3);
+    ASSERT_TRUE(writer_->push(with_orders(epoch_of(3, {}), {"1:1"})));
+    while (writer_->status().refused < 2) std::this_thread::yield();
+    hold(2, {}, 4);
+    ASSERT_TRUE(writer_->push(with_orders(epoch_of(4, {"4:1<2:1"}), {"1:1!"})));
+    writer_->finish();
     EXPECT_THAT(book_.calls,
                 ElementsAre(ElementsAre("1:1"), ElementsAre("1:1"), ElementsAre("2:1"), ElementsAre("4:1")));
     EXPECT_EQ(writer_->status().held, 0u);
     EXPECT_EQ(writer_->status().accepted, 2u);
     EXPECT_EQ(writer_->status().waiting, 0u);
+}
+
+// What the log makes of such an order is nothing, and so the sink must not be sent anything, either.
+TEST_F(SinkWriterTest, AnOrderAboutAHoldThatNoFrameUpToItKnowsOfChangesNothing) {
+    book_.answers["1:1"] = {{Sink::State::refused, {}, "CLOSED"}};
+    ASSERT_TRUE(writer_->start().ok());
+    ASSERT_TRUE(writer_->push(epoch_of(1, {"1:1"})));
+    while (writer_->status().held < 1) std::this_thread::yield();
+    ASSERT_TRUE(writer_->push(with_orders(epoch_of(2, {}), {"1:1!"})));  // no frame has the refusal
+    EXPECT_EQ(taken(3)[0], fmt::format("1:1 {} 1  CLOSED", kRefused));
+    ASSERT_TRUE(writer_->push(with_orders(epoch_of(3, {"3:1<1:1"}), {})));
+    writer_->finish();
+    EXPECT_THAT(book_.calls, ElementsAre(ElementsAre("1:1")));
+    EXPECT_EQ(writer_->status().held, 2u);
+    EXPECT_EQ(writer_->status().blocked, 1u);
 }
 
 TEST_F(SinkWriterTest, AnOrderOfAnEarlierRunIsNotFollowedTwice) {
