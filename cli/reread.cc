@@ -8,7 +8,9 @@
 #include "pipeline/base/clock.h"
 #include "pipeline/dead_letters/dead_letter_desk.h"
 #include "pipeline/journal/disk.h"
+#include "pipeline/journal/kept_input.h"
 #include "pipeline/journal/state_directory.h"
+#include "pipeline/runtime/chunk.h"
 
 namespace takt {
 namespace {
@@ -19,15 +21,38 @@ constexpr Duration kPatience = 30 * kSecond;
 /// Reasons of dead letters that tell when an event came: lateness, clocks, memory.
 constexpr std::string_view kReasonsOfArrival[] = {"TOO_LATE", "BEYOND_DEDUP_HORIZON", "FUTURE_TIME", "LIMIT"};
 
+bool contains(const std::vector<QuarantinedMessage>& quarantined, const SourcePlan& source, std::uint64_t sequence) {
+    return std::find(quarantined.begin(), quarantined.end(), QuarantinedMessage{source.index, sequence}) !=
+           quarantined.end();
+}
+
+/// Reads what only the journal has.
+Result<Source::State> read_journal(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
+                                   const std::function<void(std::shared_ptr<const MessageBlock>)>& take) {
+    if (arrivals.state_folder.empty()) {
+        return Error{"C660", fmt::format("source '{}' ({}) cannot be read again: only the journal of its pipeline has "
+                                         "its messages; name the state directory with --state",
+                                         source.name, source.connector)};
+    }
+    const auto take_records = [&](std::vector<InputRecord> records) {
+        std::erase_if(records, [&](const InputRecord& record) {
+            return contains(arrivals.quarantined, source, record.sequence);
+        });
+        if (!records.empty()) take(block_of(std::move(records)));
+    };
+    if (Status read =
+            read_kept_input(real_disk(), arrivals.state_folder, source.name, range.first, range.last, take_records);
+        !read)
+        return read.error();
+    return Source::State::idle;
+}
+
 }  // namespace
 
 Result<Source::State> reread(const SourcePlan& source, const SequenceRange& range,
                              const std::vector<QuarantinedMessage>& quarantined,
                              const std::function<void(std::shared_ptr<const MessageBlock>)>& take) {
-    if (!source.can_read_again) {
-        return Error{"C660", fmt::format("source '{}' ({}) cannot be read again: its messages are kept nowhere",
-                                         source.name, source.connector)};
-    }
+    CHECK(source.can_read_again);
     Result<std::unique_ptr<Source>> made = source.make();
     if (!made) return made.error();
     Source& connector = **made;
@@ -42,8 +67,7 @@ Result<Source::State> reread(const SourcePlan& source, const SequenceRange& rang
         const bool through = any && messages.back().sequence >= range.last;
         std::erase_if(messages, [&](const Message& message) {
             return message.sequence < range.first || message.sequence > range.last ||
-                   std::find(quarantined.begin(), quarantined.end(),
-                             QuarantinedMessage{source.index, message.sequence}) != quarantined.end();
+                   contains(quarantined, source, message.sequence);
         });
         if (!messages.empty()) take(std::move(block));
         if (through) return Source::State::more;
@@ -109,6 +133,7 @@ Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const st
             break;
         }
     }
+    arrivals.state_folder = state_folder;
     if (state_folder.empty()) return arrivals;
     if (Status belongs = check_state_of(plan, state_folder); !belongs) return belongs.error();
     Result<std::vector<AcceptedRetry>> retries = DeadLetterDesk::accepted_retries(state_folder);
@@ -130,8 +155,9 @@ Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange
          ++next) {
         if (next->second.epoch <= last_epoch) rerun.expect(next->second.event);
     }
-    Result<Source::State> read =
-        reread(source, range, arrivals.quarantined, [&](auto block) { rerun.read(source.index, std::move(block)); });
+    const auto take = [&](auto block) { rerun.read(source.index, std::move(block)); };
+    Result<Source::State> read = source.can_read_again ? reread(source, range, arrivals.quarantined, take)
+                                                       : read_journal(source, range, arrivals, take);
     if (read) rerun.end(source.index);
     return read;
 }

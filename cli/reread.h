@@ -23,8 +23,8 @@ struct SequenceRange {
 
 /// Reads these messages of a source once more through its own connector, which keeps no place and acknowledges nothing;
 /// at most up to what is there at present, without those that are `quarantined`. How that ended: `more` the range was
-/// read, `end` bounded input is at its end before it, `idle` the other side has no more now. C660: it cannot be read
-/// again; E660: it says nothing; the connector's errors.
+/// read, `end` bounded input is at its end before it, `idle` the other side has no more now. E660: it says nothing; the
+/// connector's errors. Only of a source that can be read again.
 Result<Source::State> reread(const SourcePlan& source, const SequenceRange& range,
                              const std::vector<QuarantinedMessage>& quarantined,
                              const std::function<void(std::shared_ptr<const MessageBlock>)>& take);
@@ -45,13 +45,15 @@ struct Arrivals {
     std::map<EventPlace, OutcomeCode> refused;    ///< because of when they came, not of what they say
     std::vector<QuarantinedMessage> quarantined;  ///< because they kill whoever reads them
     std::map<EventPlace, Retry> retries;          ///< accepted
+    std::string state_folder;                     ///< whose journal has what sources do not keep; empty: none
 };
 /// From the dead letters that a ledger lists, and from a state directory's, where one is named: see check_state_of.
 /// Errors of the two.
 Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const std::string& state_folder);
 
-/// Reads messages of a source once more, as `reread` does, and runs them, and the retries of these sequences that came
-/// up to an epoch.
+/// Reads messages of a source once more, as `reread` does, or from the journal, where only that has them, and runs
+/// them, and the retries of these sequences that came up to an epoch. C660: they are kept nowhere; errors of reread and
+/// read_kept_input.
 Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
                                    Rerun& rerun, std::uint64_t last_epoch = std::numeric_limits<std::uint64_t>::max());
 

@@ -14,4 +14,15 @@ std::shared_ptr<const MessageBlock> block_of(DeadLetterReplay replay) {
     return block;
 }
 
+std::shared_ptr<const MessageBlock> block_of(std::vector<InputRecord> records) {
+    const auto kept = std::make_shared<const std::vector<InputRecord>>(std::move(records));  // by the block
+    auto block = std::make_shared<MessageBlock>();
+    for (const InputRecord& record : *kept) {
+        block->messages.push_back({record.data, record.subject, record.sequence, record.ingest_time});
+        block->size_bytes += record.data.size();
+    }
+    block->keep = kept;
+    return block;
+}
+
 }  // namespace takt

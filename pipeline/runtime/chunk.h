@@ -75,5 +75,7 @@ struct Chunk {
 
 /// The event by itself, as the one message of a block.
 std::shared_ptr<const MessageBlock> block_of(DeadLetterReplay replay);
+/// The messages as they came. There is at least one.
+std::shared_ptr<const MessageBlock> block_of(std::vector<InputRecord> records);
 
 }  // namespace takt

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/base/mutant.h"
+#include "pipeline/runtime/chunk.h"
 
 namespace takt {
 namespace {
@@ -192,17 +193,10 @@ Result<bool> Cutter::replay_source(std::uint32_t source, const SourceCut& cut) {
 
 /// Messages that only the journal has.
 void Cutter::feed_kept(std::uint32_t source, const EpochResult& journaled) {
-    const auto keep = std::make_shared<std::vector<InputRecord>>();  // shared: the block's keeper
-    std::copy_if(journaled.input_records.begin(), journaled.input_records.end(), std::back_inserter(*keep),
+    std::vector<InputRecord> kept;
+    std::copy_if(journaled.input_records.begin(), journaled.input_records.end(), std::back_inserter(kept),
                  [&](const InputRecord& record) { return record.source == source; });
-    if (keep->empty()) return;
-    auto block = std::make_shared<MessageBlock>();  // shared with the batches that point into it
-    for (const InputRecord& record : *keep) {
-        block->messages.push_back({record.data, record.subject, record.sequence, record.ingest_time});
-        block->size_bytes += record.data.size();
-    }
-    block->keep = keep;
-    feed(source, std::move(block));
+    if (!kept.empty()) feed(source, block_of(std::move(kept)));
 }
 
 Result<bool> Cutter::replay(const EpochResult& journaled) {

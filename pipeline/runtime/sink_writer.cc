@@ -389,7 +389,7 @@ bool SinkWriter::may_end_hold(const std::string& key, std::uint64_t epoch) const
     if (!held_.contains(key)) return false;
     std::lock_guard lock(mutex_);
     const auto since = held_since_.find(key);
-    return since == held_since_.end() || since->second <= epoch || mutant("order_ends_untold_hold");
+    return since == held_since_.end() || since->second <= epoch;
 }
 
 /// Ends the hold of a posting; `send`: it is to be sent again.

@@ -224,6 +224,7 @@ class Trace(TaktCase):
         self.write_config(text.replace("file: events.jsonl", 'nats: { server: "nats://127.0.0.1:1", subject: floor }\n    format: json'))
         done = self.trace("--event", "e1")
         self.assertIn("C660", done.stderr, done.stdout)
+        self.assertIn("--state", done.stderr)
         self.assertEqual(done.returncode, 2)
 
 

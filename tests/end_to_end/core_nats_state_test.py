@@ -86,6 +86,29 @@ class CoreNatsState(DaemonCase):
         self.assertEqual((accepted, duplicates), (self.published - repeats, repeats))
         self.audit("--ledger", "ledger.db")
 
+    def test_trace_and_replay_read_the_messages_from_the_journal(self):
+        for count in (120, 80):
+            self.start()
+            enough = self.published + count
+            self.publish(count)
+            self.await_that(lambda: self.counted() == enough)
+            self.kill()
+        self.start()  # the ledger is read beside it
+        books = ("pipeline.yaml", "--ledger", "ledger.db")
+        keys = [key for key, in self.ask("SELECT key FROM posting")]
+        self.assertGreater(len(keys), 40)
+        for key in keys[:: len(keys) // 8]:
+            without = self.takt("trace", *books, key)
+            self.assertEqual((without.returncode, without.stderr.count("C660")), (2, 1), without.stderr)
+            proved = self.takt("trace", *books, key, "--state", "state")
+            self.assertIn("\nproved: ", proved.stdout, proved.stderr)
+        shown = self.takt("trace", *books, "--event", "e5", "--state", "state").stdout
+        self.assertIn("floor sequence 6, event time 2026-05-12T00:30:00Z: accepted", shown)
+        self.assertIn("floor sequence 7, event time 2026-05-12T00:30:00Z: duplicate of floor sequence 6", shown)
+        compared = self.takt("replay", *books, "--state", "state")
+        self.assertRegex(compared.stdout, r"[0-9]+ panes compared: 0 missing, 0 extra, 0 different")
+        self.end()
+
     def test_posts_each_pane_once_and_right(self):
         self.start()
         for _ in range(5):

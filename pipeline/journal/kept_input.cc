@@ -1,0 +1,89 @@
+#include "pipeline/journal/kept_input.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "pipeline/journal/journal.h"
+
+namespace takt {
+namespace {
+
+constexpr const char* kGone = "C667";
+
+/// What a frame has of the source; nothing: its config had no such source.
+struct OfFrame {
+    std::uint64_t first = 0;  ///< what came before is in earlier frames
+    std::vector<InputRecord> records;
+};
+
+std::optional<OfFrame> take_from(StoredFrame&& stored, const std::string& source) {
+    const auto named = std::find(stored.sources.begin(), stored.sources.end(), source);
+    if (named == stored.sources.end()) return std::nullopt;
+    const auto index = static_cast<std::uint32_t>(named - stored.sources.begin());
+    EpochResult& result = stored.frame.result;
+    OfFrame of;
+    for (InputRecord& record : result.input_records) {
+        if (record.source == index) of.records.push_back(std::move(record));
+    }
+    of.first = of.records.empty() ? result.cuts[index].last_sequence + 1 : of.records.front().sequence;
+    return of;
+}
+
+class KeptInput {
+  public:
+    KeptInput(std::string source, std::uint64_t first, std::uint64_t last,
+              const std::function<void(std::vector<InputRecord>)>& take)
+        : source_(std::move(source)), next_(first), last_(last), take_(take) {}
+
+    /// Goes on where it was when the one before failed.
+    Status read(Disk& disk, const std::string& state_directory) {
+        Result<std::optional<JournalReader>> reader = Journal::look(disk, state_directory + "/journal");
+        if (!reader) return reader.error();
+        bool begun = false;
+        while (*reader && next_ <= last_) {
+            Result<std::optional<StoredFrame>> frame = (*reader)->next();
+            if (!frame) return frame.error();
+            if (!*frame) break;
+            std::optional<OfFrame> of = take_from(std::move(**frame), source_);
+            if (!of) continue;
+            if (!std::exchange(begun, true) && of->first > next_) {
+                return Error{kGone, fmt::format("the journal of {} has the messages of source '{}' from {} on; those "
+                                                "from {} to {} are gone with the frames that it has removed",
+                                                state_directory, source_, of->first, next_, of->first - 1)};
+            }
+            give(std::move(of->records));
+        }
+        return {};
+    }
+
+  private:
+    void give(std::vector<InputRecord>&& records) {
+        std::erase_if(records,
+                      [this](const InputRecord& record) { return record.sequence < next_ || record.sequence > last_; });
+        if (records.empty()) return;
+        next_ = records.back().sequence + 1;
+        take_(std::move(records));
+    }
+
+    const std::string source_;
+    std::uint64_t next_;
+    const std::uint64_t last_;
+    const std::function<void(std::vector<InputRecord>)>& take_;
+};
+
+}  // namespace
+
+Status read_kept_input(Disk& disk, const std::string& state_directory, const std::string& source, std::uint64_t first,
+                       std::uint64_t last, const std::function<void(std::vector<InputRecord>)>& take) {
+    KeptInput input(source, first, last, take);
+    for (int attempt = 1;; ++attempt) {
+        Status read = input.read(disk, state_directory);
+        if (read || read.error().code == kGone || attempt == kLookAttempts) return read;
+    }
+}
+
+}  // namespace takt
