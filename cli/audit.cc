@@ -19,15 +19,15 @@ struct AuditOptions {
 Result<const SinkOutbox*> ledger_sink(const StateAudit& state, const std::string& name) {
     const SinkOutbox* found = nullptr;
     std::string names;
+    std::size_t fitting = 0;
     for (const SinkOutbox& sink : state.sinks) {
         if (sink.gone) continue;
         names += (names.empty() ? "" : ", ") + sink.sink;
-        if (sink.sink == name || name.empty()) {
-            if (found != nullptr)
-                return Error{"C635", fmt::format("which sink writes that ledger? Name it with --sink: {}, ...", names)};
-            found = &sink;
-        }
+        if (sink.sink != name && !name.empty()) continue;
+        found = &sink;
+        ++fitting;
     }
+    if (fitting > 1) return Error{"C635", fmt::format("which sink writes that ledger? Name it with --sink: {}", names)};
     if (found == nullptr && !name.empty())
         return Error{"C635", fmt::format("the state directory knows no sink '{}'; it has: {}", name, names)};
     return found;
@@ -40,13 +40,13 @@ Result<AuditReport> audit(const AuditOptions& options) {
     if (options.ledger.empty()) return make_audit_report(*state, std::nullopt);
     const Result<const SinkOutbox*> sink = ledger_sink(*state, options.sink);
     if (!sink) return sink.error();
-    std::vector<std::string> keys;
+    std::vector<const Posting*> unconfirmed;
     if (*sink != nullptr) {
         for (const auto* list : {&(*sink)->waiting, &(*sink)->held}) {
-            for (const SinkOutbox::Entry& entry : *list) keys.push_back(entry.posting->key);
+            for (const SinkOutbox::Entry& entry : *list) unconfirmed.push_back(entry.posting.get());
         }
     }
-    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state->pipeline, state->last_epoch, keys);
+    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state->pipeline, state->last_epoch, unconfirmed);
     if (!ledger) return ledger.error();
     if (ledger->last_epoch > state->last_epoch) {
         // A daemon at work has made them meanwhile, or the state is older than the ledger.

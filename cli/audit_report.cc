@@ -56,9 +56,7 @@ class ReportMaker {
   public:
     ReportMaker(const StateAudit& state, const std::optional<AuditedLedger>& ledger)
         : state_(state), totals_(state.totals), ledger_(ledger) {
-        report_.imbalances = state.imbalances;
-        report_.equations.columns = {{"equation", Align::left}, {"of", Align::left},   {"left", Align::left},
-                                     {"right", Align::left},    {"hash", Align::left}, {"balances", Align::left}};
+        report_.equations.columns = {{"equation"}, {"of"}, {"left"}, {"right"}, {"hash"}, {"balances"}, {"imbalance"}};
         report_.events.columns = {
             {"outcome", Align::left}, {"rule", Align::left}, {"events", Align::right}, {"hash", Align::left}};
     }
@@ -68,16 +66,29 @@ class ReportMaker {
         add_classes();
         add_values();
         add_deliveries();
-        if (ledger_) add_ledger();
+        std::vector<Imbalance> of_ledger;
+        if (ledger_) of_ledger = add_ledger();
         add_double_entry();
+        add_imbalances("journal", state_.imbalances);
+        if (ledger_) add_imbalances(fmt::format("ledger {}", ledger_->path), of_ledger);
         return std::move(report_);
     }
 
   private:
+    /// `balances`: what stands on its left and right, nothing else.
     void row(Equation equation, std::string of, std::string left, std::string right, std::string hash, bool balances) {
         report_.equations.rows.push_back({fmt::format("{} {}", static_cast<int>(equation), to_string(equation)),
                                           std::move(of), std::move(left), std::move(right), std::move(hash),
-                                          balances ? "yes" : "NO"});
+                                          balances ? "yes" : "NO", std::string()});
+    }
+
+    /// A row each, in words: what is wrong with one document or one epoch need not show in any sum.
+    void add_imbalances(const std::string& book, const std::vector<Imbalance>& imbalances) {
+        for (const Imbalance& one : imbalances) {
+            row(one.equation, book, {}, {}, {}, false);
+            report_.equations.rows.back().back() = one.text;
+            report_.imbalances.push_back(one);
+        }
     }
 
     void add_sequences() {
@@ -110,28 +121,44 @@ class ReportMaker {
         row(Equation::classification, "events", fmt::format("received {}", totals_.received.count),
             fmt::format("accepted {} + duplicate {} + filtered {} + dead letters {}", by_kind["accepted"],
                         by_kind["duplicate"], by_kind["filtered"], by_kind["dead_letter"]),
-            to_hex(totals_.received.hash), classified == totals_.received && broken(Equation::classification) == 0);
+            to_hex(totals_.received.hash), classified == totals_.received);
         report_.summary.push_back(fmt::format(
             "messages in: {} events = {} accepted + {} duplicates + {} filtered + {} dead-lettered + {} waiting",
             totals_.received.count, by_kind["accepted"], by_kind["duplicate"], by_kind["filtered"],
             by_kind["dead_letter"], totals_.received.count - classified.count));
+        if (totals_.replayed.count > 0) add_replays();
     }
 
-    std::size_t broken(Equation equation) const {
-        return static_cast<std::size_t>(std::count_if(report_.imbalances.begin(), report_.imbalances.end(),
-                                                      [&](const Imbalance& one) { return one.equation == equation; }));
+    /// Dead letters that were sent again: beside the events, among which they were counted when they came.
+    void add_replays() {
+        std::map<std::string, std::uint64_t> by_kind;
+        EventSum ended;
+        for (std::size_t code = 0; code < totals_.replays.size(); ++code) {
+            by_kind[code == kUndecided ? "no event" : state_.outcomes[code].outcome] += totals_.replays[code].count;
+            ended += totals_.replays[code];
+        }
+        const std::string again =
+            fmt::format("accepted {} + duplicate {} + filtered {} + dead letters {} + no event {}", by_kind["accepted"],
+                        by_kind["duplicate"], by_kind["filtered"], by_kind["dead_letter"], by_kind["no event"]);
+        row(Equation::classification, "sent again", fmt::format("replayed {}", totals_.replayed.count), again,
+            to_hex(totals_.replayed.hash), ended == totals_.replayed);
+        report_.summary.push_back(
+            fmt::format("dead letters sent again: {} = {} accepted + {} duplicates + {} filtered + {} dead-lettered "
+                        "again + {} that hold no event",
+                        totals_.replayed.count, by_kind["accepted"], by_kind["duplicate"], by_kind["filtered"],
+                        by_kind["dead_letter"], by_kind["no event"]));
     }
 
     void add_values() {
         for (const ValueSum& value : totals_.values) {
             const auto text = [&](Int128 units) { return format_decimal_shortest(units, value.scale); };
             const Int128 posted = wrapping_subtract(value.settled, value.rounding);
-            const Int128 open = wrapping_subtract(value.contributed, value.settled);
             const std::string brought = value.adds_up ? fmt::format("events brought {}", text(value.contributed))
                                                       : fmt::format("panes told {}", text(value.settled));
             std::string told = value.posts ? fmt::format("posted {}", text(posted_of(totals_, value)))
                                            : fmt::format("sent on {}", text(value.settled));
-            if (value.adds_up) told += fmt::format(" + open {}", text(open));
+            if (value.adds_up) told += fmt::format(" + open {}", text(open_of(value)));
+            if (value.dropped != 0) told += fmt::format(" + dropped {}", text(value.dropped));
             if (value.posts) told += fmt::format(" + rounding {}", text(value.rounding));
             row(Equation::value,
                 fmt::format("{} {}{}{}", value.step, value.measure, value.unit.empty() ? "" : " ", value.unit), brought,
@@ -149,7 +176,7 @@ class ReportMaker {
                 fmt::format("confirmed {} + outbox {} + parked {} + closed {}", amount_text(confirmed_of(sink)),
                             amount_text(waiting_of(sink)), amount_text(parked_of(sink)),
                             amount_text(sum_of(sink, {DeliveryState::closed}))),
-                to_hex(generated.postings), generated == known && broken(Equation::posting) == 0);
+                to_hex(generated.postings), generated == known);
             add_front_values(sink);
         }
     }
@@ -170,6 +197,7 @@ class ReportMaker {
             add(sum.contributed, value.adds_up ? value.contributed : value.settled);
             add(sum.settled, value.settled);
             add(sum.rounding, value.rounding);
+            add(sum.dropped, value.dropped);
             sum.scale = scale;
         }
         for (const auto& [currency, sum] : by_currency) {
@@ -185,34 +213,38 @@ class ReportMaker {
                 }
                 return format_decimal_shortest(units, digits);
             };
-            report_.summary.push_back(fmt::format(
+            std::string& line = report_.summary.emplace_back(fmt::format(
                 "value accepted for {}: {} {} = {} confirmed + {} in outbox + {} parked + {} in open windows + {} "
                 "rounding",
                 sink.sink, format_decimal_shortest(sum.contributed, sum.scale), currency, of_state(confirmed_of(sink)),
                 of_state(waiting_of(sink)),
                 of_state(sum_of(sink, {DeliveryState::refused, DeliveryState::parked, DeliveryState::closed})),
-                format_decimal_shortest(wrapping_subtract(sum.contributed, sum.settled), sum.scale),
+                format_decimal_shortest(wrapping_subtract(sum.contributed, wrapping_add(sum.settled, sum.dropped)),
+                                        sum.scale),
                 format_decimal_shortest(sum.rounding, sum.scale)));
+            if (sum.dropped != 0) line += fmt::format(" + {} dropped", format_decimal_shortest(sum.dropped, sum.scale));
         }
     }
 
-    void add_ledger() {
-        for (const Imbalance& one : ledger_->audit.imbalances) report_.imbalances.push_back(one);
+    /// What is wrong with it.
+    std::vector<Imbalance> add_ledger() {
         const auto sink = std::find_if(state_.sinks.begin(), state_.sinks.end(),
                                        [&](const SinkOutbox& one) { return one.sink == ledger_->sink; });
         const OutboxTotal confirmed = sink == state_.sinks.end() ? OutboxTotal{} : confirmed_of(*sink);
         const OutboxTotal taken = total_of(ledger_->audit.asked);
         const OutboxTotal expected = plus(confirmed, taken);
         const OutboxTotal rows = total_of(ledger_->audit.postings);
+        row(Equation::sink, fmt::format("ledger {}", ledger_->path),
+            fmt::format("confirmed {} + taken meanwhile {}", amount_text(confirmed), amount_text(taken)),
+            fmt::format("rows {}", amount_text(rows)), to_hex(rows.postings), rows == expected);
+        std::vector<Imbalance> imbalances = ledger_->audit.imbalances;
         if (rows != expected) {
-            report_.imbalances.push_back(
+            imbalances.push_back(
                 {Equation::sink, fmt::format("sink {}: confirmed, or taken before it could be confirmed, are {}; "
                                              "{} holds {}",
                                              ledger_->sink, text_of(expected), ledger_->path, text_of(rows))});
         }
-        row(Equation::sink, fmt::format("ledger {}", ledger_->path),
-            fmt::format("confirmed {} + taken meanwhile {}", amount_text(confirmed), amount_text(taken)),
-            fmt::format("rows {}", amount_text(rows)), to_hex(rows.postings), broken(Equation::sink) == 0);
+        return imbalances;
     }
 
     void add_double_entry() {
@@ -227,7 +259,7 @@ class ReportMaker {
             row(Equation::double_entry, currency.first,
                 fmt::format("debit {}", format_decimal(sides.first, currency.second)),
                 fmt::format("credit {}", format_decimal(sides.second, currency.second)), {},
-                sides.first == sides.second && broken(Equation::double_entry) == 0);
+                sides.first == sides.second);
         }
     }
 

@@ -12,7 +12,7 @@ namespace takt {
 
 /// What `takt audit` shows.
 struct AuditReport {
-    ReportTable equations;             ///< one row for each thing that an equation is about
+    ReportTable equations;             ///< a row for each thing that an equation is about, then one for each imbalance
     ReportTable events;                ///< by outcome, with their hashes
     std::vector<std::string> summary;  ///< the lines for the front page
     std::vector<Imbalance> imbalances;

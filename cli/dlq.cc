@@ -99,6 +99,13 @@ void print_field(std::string_view name, std::string_view value) {
     if (!value.empty()) fmt::print("{:<15}  {}\n", name, value);
 }
 
+/// "15 bytes as received", then these.
+void print_bytes(std::string_view bytes, std::string_view which) {
+    if (bytes.empty()) return;
+    fmt::print("\n{} bytes {}\n", bytes.size(), which);
+    fmt::print("{}", is_text(bytes) ? fmt::format("{}\n", bytes) : hex_dump(bytes));
+}
+
 void print_entry(const DeadLetterEntry& entry) {
     const DeadLetter& letter = entry.letter;
     print_field("id", std::to_string(entry.id));
@@ -118,13 +125,13 @@ void print_entry(const DeadLetterEntry& entry) {
     print_field("incarnation", std::to_string(entry.incarnation));
     print_field("config_hash", entry.config_hash);
     print_field("engine_version", entry.engine_version);
-    if (letter.bytes.empty()) return;
-    fmt::print("\n{} bytes\n", letter.bytes.size());
-    if (is_text(letter.bytes)) {
-        fmt::print("{}\n", letter.bytes);
-    } else {
-        fmt::print("{}", hex_dump(letter.bytes));
-    }
+}
+
+/// All that were ever sent: a retry that is not edited sends what was refused last, which is one of these.
+void print_all_bytes(const DeadLetterHistory& history) {
+    print_bytes(history.refusals.front().letter.bytes, "as received");
+    for (const DeadLetterHistory::Retry& retry : history.retries)
+        print_bytes(retry.data, fmt::format("as edited for retry {}", retry.replay));
 }
 
 void print_history(const DeadLetterHistory& history) {
@@ -162,6 +169,7 @@ int show(DeadLetterDesk& desk, const DlqOptions& options) {
     const auto history = desk.history(entries->front().id);
     if (!history) return fail(history.error());
     print_entry(entries->front());
+    print_all_bytes(*history);
     print_history(*history);
     return kExitOk;
 }
@@ -255,10 +263,10 @@ void add_filter(CLI::App& verb, DlqOptions& options) {
         ->check(CLI::NonNegativeNumber);
 }
 
-void add_order(CLI::App& verb, DlqOptions& options, bool why_required) {
+void add_order(CLI::App& verb, DlqOptions& options) {
     verb.add_flag("--all", options.all, "every one that is open or rejected");
     verb.add_option("--by", options.who, "who orders it, for the audit; the user's name by default");
-    verb.add_option("--why", options.why, "why, for the audit")->required(why_required);
+    verb.add_option("--why", options.why, "why, for the audit")->required();
 }
 
 }  // namespace
@@ -293,11 +301,11 @@ void add_dlq(CLI::App& app, Invocation& invocation) {
     one->add_option("--to", options->folder, "folder for files ID.event; made where it is missing");
     one = add("retry", "send events through the pipeline again, under their own ids", retry);
     add_filter(*one, *options);
-    add_order(*one, *options, false);
+    add_order(*one, *options);
     one->add_option("--edit", options->edit, "file with the event as it should be; with one --id")->type_name("FILE");
     one = add("discard", "close them for good", discard);
     add_filter(*one, *options);
-    add_order(*one, *options, true);
+    add_order(*one, *options);
 }
 
 }  // namespace takt

@@ -22,6 +22,7 @@ enum ExitCode : int {
 inline ExitCode exit_code_of(const Error& error) {
     switch (error.code.empty() ? 'F' : error.code[0]) {
         case 'C':
+        case 'D':  // what was asked for is not there
             return kExitMistake;
         case 'E':
             return kExitOutside;

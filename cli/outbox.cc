@@ -41,6 +41,12 @@ struct OpenPosting {
     bool only_waits_behind() const { return held && entry->last.reason == kEarlierRevision; }
 };
 
+/// Of the state directory. C704: it is none.
+Result<std::vector<SinkOutbox>> read_sinks(const OutboxOptions& options) {
+    if (const auto pipeline = read_state_pipeline(real_disk(), options.state); !pipeline) return pipeline.error();
+    return read_outbox(real_disk(), options.state);
+}
+
 /// Of the sinks that were named, or of all; C665 where one is not there.
 Result<std::vector<OpenPosting>> open_postings(const std::vector<SinkOutbox>& sinks, const OutboxOptions& options) {
     std::vector<OpenPosting> open;
@@ -66,7 +72,7 @@ std::string amount_of(const Posting& posting) {
 }
 
 int list_outbox(const OutboxOptions& options) {
-    const auto sinks = read_outbox(real_disk(), options.state);
+    const auto sinks = read_sinks(options);
     if (!sinks) return fail(sinks.error());
     const auto open = open_postings(*sinks, options);
     if (!open) return fail(open.error());
@@ -155,7 +161,7 @@ std::size_t count_behind(const std::vector<OpenPosting>& chosen, const std::vect
 }
 
 int order_about_held(const OutboxOptions& options, HoldOrder::Action action) {
-    const auto sinks = read_outbox(real_disk(), options.state);
+    const auto sinks = read_sinks(options);
     if (!sinks) return fail(sinks.error());
     const auto open = open_postings(*sinks, options);
     if (!open) return fail(open.error());

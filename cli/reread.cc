@@ -44,7 +44,7 @@ Result<Source::State> read_journal(const SourcePlan& source, const SequenceRange
             read_kept_input(real_disk(), arrivals.state_folder, source.name, range.first, range.last, take_records);
         !read)
         return read.error();
-    return Source::State::idle;
+    return Source::State::quiet;
 }
 
 }  // namespace

@@ -51,9 +51,9 @@ struct Arrivals {
 /// Errors of the two.
 Result<Arrivals> find_arrivals(const Plan& plan, LedgerLineage& ledger, const std::string& state_folder);
 
-/// Reads messages of a source once more, as `reread` does, or from the journal, where only that has them, and runs
-/// them, and the retries of these sequences that came up to an epoch. C660: they are kept nowhere; errors of reread and
-/// read_kept_input.
+/// Reads messages of a source once more, as `reread` does, or from the journal, where only that has them (then it ends
+/// as `quiet`: nobody says that there is no more), and runs them, and the retries of these sequences that came up to an
+/// epoch. C660: they are kept nowhere; errors of reread and read_kept_input.
 Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange& range, const Arrivals& arrivals,
                                    Rerun& rerun, std::uint64_t last_epoch = std::numeric_limits<std::uint64_t>::max());
 

@@ -11,6 +11,7 @@
 #include "cli/reread.h"
 #include "cli/verbs.h"
 #include "operators/key_columns.h"
+#include "pipeline/journal/kept_input.h"
 #include "pipeline/plan/pane_finder.h"
 #include "sinks/ledger_lineage.h"
 #include "sinks/report_table.h"
@@ -61,6 +62,42 @@ struct Sum {
     Int128 amount = 0;
     bool operator==(const Sum&) const = default;
 };
+
+/// What is wrong where `before` and the posting's own value are not the value after it; empty: nothing.
+std::string difference_mistake(std::string_view name, const std::string& unit, const Decimal& before,
+                               const Decimal& own, const Decimal& after) {
+    const int scale = std::max(before.scale, after.scale);
+    const auto a = rescale_exact(before.units, before.scale, scale);
+    const auto b = rescale_exact(own.units, own.scale, scale);
+    const auto sum = a && b ? checked_add(*a, *b) : std::nullopt;
+    if (sum && compare({*sum, scale}, after) == 0) return {};
+    const auto text = [](const Decimal& value) { return format_decimal(value.units, value.scale); };
+    return fmt::format("the ledger posts {} {} {} and had {} before it, which does not make the {} after it", name,
+                       text(own), unit, text(before), text(after));
+}
+
+/// The same of its numbers and the revision before it.
+Result<std::string> chain_mistake(LedgerLineage& ledger, const Posting& posting) {
+    Posting before;
+    if (posting.revision > 1) {
+        Result<Posting> found = ledger.posting(posting.previous_key);
+        if (!found && found.error().code != kNoPosting) return found.error();
+        if (!found) return fmt::format("the ledger lacks the revision before it, '{}'", posting.previous_key);
+        before = std::move(*found);
+    }
+    std::string mistake;
+    if (posting.has_quantity) {
+        mistake = difference_mistake("quantity", posting.unit, {before.quantity_cumulative, before.quantity_scale},
+                                     {posting.quantity, posting.quantity_scale},
+                                     {posting.quantity_cumulative, posting.quantity_scale});
+    }
+    if (mistake.empty() && posting.has_amount) {
+        mistake = difference_mistake("amount", posting.currency, {before.amount_cumulative, before.amount_scale},
+                                     {posting.amount, posting.amount_scale},
+                                     {posting.amount_cumulative, posting.amount_scale});
+    }
+    return mistake;
+}
 
 std::string text_of(const Sum& sum, const Posting& posting) {
     std::string text = fmt::format("{} event{}, hash {}", sum.events, sum.events == 1 ? "" : "s", to_hex(sum.ids));
@@ -247,6 +284,8 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
         if (const auto source = find_source(plan, range.source); !source) return fail(source.error());
         whole = whole && range.first_sequence <= 1;
     }
+    const Result<std::string> mistake = chain_mistake(ledger, *posting);
+    if (!mistake) return fail(mistake.error());
     const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
     if (!arrivals) return fail(arrivals.error());
 
@@ -255,23 +294,32 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
                    posting->amount_cumulative};
     Sum found;
     ReportTable events;
+    std::string gone;
     for (const bool from_the_beginning : {false, true}) {
         if (from_the_beginning && (whole || found == told)) break;
         PostingTrace trace(plan, *posting, **step);
         Rerun rerun(plan, {.panes = true, .refused = arrivals->refused},
                     [&](const Segment& segment, const Part& part) { trace.see(segment, part); });
-        if (Status read = read_lineage(plan, *posting, *arrivals, from_the_beginning, rerun); !read)
-            return fail(read.error());
+        if (Status read = read_lineage(plan, *posting, *arrivals, from_the_beginning, rerun); !read) {
+            if (!from_the_beginning || read.error().code != kInputGone) return fail(read.error());
+            gone = read.error().text();
+            break;
+        }
         found = trace.sum(rerun.finish());
         events = trace.events();
     }
     fmt::print("\n{}\n", events.text());
+    if (found == told && !mistake->empty()) {
+        fmt::print("NOT proved: {}\n", *mistake);
+        return kExitDifference;
+    }
     if (found == told) {
         fmt::print("proved: {}\n", text_of(told, *posting));
         return kExitOk;
     }
     fmt::print("NOT proved: the ledger has {}; the sources have {}\n", text_of(told, *posting),
                text_of(found, *posting));
+    if (!gone.empty()) fmt::print("an id may have come before, and what came then cannot be read: {}\n", gone);
     return kExitDifference;
 }
 
@@ -367,7 +415,7 @@ class EventTrace {
         for (std::uint32_t revision = 1;; ++revision) {
             const Result<Posting> posting = ledger_.posting(finder.posting_key(pane, revision));
             if (!posting) {
-                if (posting.error().code != "D621" && status_) status_ = posting.error();
+                if (posting.error().code != kNoPosting && status_) status_ = posting.error();
                 return revision == 1 ? "not posted: its window is open, or comes to zero"
                                      : fmt::format("in none of {} revisions: it came after them", revision - 1);
             }

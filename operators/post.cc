@@ -605,8 +605,8 @@ class PostPlanner {
             all.push_back({"unit", options_.unit.text});
             all.push_back({"currency", options_.currency.text});
             // Both are in the documents' keys and contents: another one would begin other chains of revisions.
-            all.push_back({"type", step_.name});
-            all.push_back({"documents", spec_.uid});
+            all.push_back({kDocumentType, step_.name});
+            all.push_back({kDocumentUid, spec_.uid});
         }
         all.push_back(
             {kDigits, fmt::format("quantity {} of {}, amount {} of {}", spec_.quantity_digits,

@@ -10,7 +10,7 @@ constexpr const char* kHashHeader = "Takt-Payload-Hash";
 constexpr const char* kExpectHeader = "Nats-Expected-Last-Subject-Sequence";
 constexpr std::uint64_t kWrongLastSequence = 10071;
 constexpr std::uint64_t kTooLarge = 10054;
-constexpr std::uint64_t kReadBackMessages = 500;
+constexpr int kReadBackMessages = 500;
 
 /// The number after `name` in an answer of the server, which we know to be flat JSON without blanks in its members.
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view name) {
@@ -149,7 +149,8 @@ Status JetStreamSink::recall(const jsStreamInfo& stream) {
     return {};
 }
 
-/// Notes the messages of the subject that the stream has from this sequence on.
+/// Notes the messages of the subject that the stream has from this sequence on, up to the last one that is there now.
+/// How many they are the server need not know: 2.9 counts wrongly where a subject has several.
 Status JetStreamSink::read_back(const std::string& subject, std::uint64_t first) {
     jsSubOptions options;
     jsSubOptions_Init(&options);
@@ -161,33 +162,36 @@ Status JetStreamSink::read_back(const std::string& subject, std::uint64_t first)
     const auto failed = [&](natsStatus status) {
         return nats_error("E524", fmt::format("{} cannot be read back from {}", describe(), first), status);
     };
+    natsMsg* found = nullptr;
+    natsStatus status =
+        js_GetLastMsg(&found, jetstream_.get(), options_.stream.c_str(), subject.c_str(), nullptr, nullptr);
+    const NatsMessageHandle newest(found);
+    if (status == NATS_NOT_FOUND) return {};
+    if (status != NATS_OK) return failed(status);
+    const std::uint64_t last = natsMsg_GetSequence(found);
+    if (last < first) return {};
     natsSubscription* made = nullptr;
-    natsStatus status = js_PullSubscribe(&made, jetstream_.get(), subject.c_str(), nullptr, nullptr, &options, nullptr);
+    status = js_PullSubscribe(&made, jetstream_.get(), subject.c_str(), nullptr, nullptr, &options, nullptr);
     const NatsSubscriptionHandle subscription(made);
     if (status != NATS_OK) return failed(status);
-    jsConsumerInfo* found = nullptr;
-    status = natsSubscription_GetConsumerInfo(&found, made, nullptr, nullptr);
-    const ConsumerInfoHandle info(found);
-    if (status != NATS_OK) return failed(status);
-    std::uint64_t left = found->NumPending;
-    while (left > 0) {
+    for (std::uint64_t reached = 0; reached < last;) {
         natsMsgList list{};
-        const int batch = static_cast<int>(std::min<std::uint64_t>(left, kReadBackMessages));
-        status =
-            natsSubscription_Fetch(&list, made, batch, options_.ack_timeout / std::chrono::milliseconds(1), nullptr);
+        status = natsSubscription_Fetch(&list, made, kReadBackMessages,
+                                        options_.ack_timeout / std::chrono::milliseconds(1), nullptr);
         if (status != NATS_OK) return failed(status);
         for (int i = 0; i < list.Count; ++i) {
             natsMsg* const message = list.Msgs[i];
             const std::string_view id = nats_header(message, kIdHeader);
             jsMsgMetaData* meta = nullptr;
-            if (!id.empty() && natsMsg_GetMetaData(&meta, message) == NATS_OK) {
-                stored_.try_emplace(std::string(id),
-                                    Stored{std::string(nats_header(message, kHashHeader)), meta->Sequence.Stream});
-            }
+            status = natsMsg_GetMetaData(&meta, message);
+            if (status != NATS_OK) break;
+            reached = meta->Sequence.Stream;
             jsMsgMetaData_Destroy(meta);
+            if (!id.empty())
+                stored_.try_emplace(std::string(id), Stored{std::string(nats_header(message, kHashHeader)), reached});
         }
-        left -= std::min<std::uint64_t>(left, static_cast<std::uint64_t>(list.Count));
         natsMsgList_Destroy(&list);
+        if (status != NATS_OK) return failed(status);
     }
     return {};
 }

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <optional>
-#include <unordered_set>
+#include <string_view>
+#include <unordered_map>
 
 #include "pipeline/sqlite/sqlite_database.h"
 #include "sinks/ledger_schema.h"
@@ -40,11 +41,22 @@ bool read_number(const SqliteStatement& row, int text, int cumulative, int units
     return true;
 }
 
+/// "payload 3f.., quantity 5.000000 pcs, amount 46.10 EUR": what a posting adds to the books.
+std::string text_of(const Posting& posting) {
+    std::string text = fmt::format("payload {}", posting.payload_hash);
+    if (posting.has_quantity)
+        text += fmt::format(", quantity {} {}", format_decimal(posting.quantity, posting.quantity_scale), posting.unit);
+    if (posting.has_amount)
+        text += fmt::format(", amount {} {}", format_decimal(posting.amount, posting.amount_scale), posting.currency);
+    return text;
+}
+
 /// One pass over a ledger, in one read transaction.
 class LedgerPass {
   public:
-    LedgerPass(SqliteDatabase& database, std::span<const std::string> keys)
-        : database_(database), keys_(keys.begin(), keys.end()) {}
+    LedgerPass(SqliteDatabase& database, std::span<const Posting* const> asked) : database_(database) {
+        for (const Posting* posting : asked) asked_.emplace(posting->key, posting);
+    }
 
     Result<LedgerAudit> run(const std::string& pipeline, std::uint64_t until_epoch) {
         Result<SqliteStatement> postings = database_.prepare(kPostings);
@@ -66,7 +78,7 @@ class LedgerPass {
             Posting posting;
             if (Status read = read_posting(*postings, posting); !read) return read.error();
             all.add(posting);
-            if (keys_.contains(posting.key)) asked.add(posting);
+            if (is_asked(posting)) asked.add(posting);
             check(posting);
         }
         if (code != SQLITE_DONE) return database_.error("cannot read");
@@ -80,6 +92,19 @@ class LedgerPass {
         const auto of_it = std::count_if(audit_.imbalances.begin(), audit_.imbalances.end(),
                                          [&](const Imbalance& other) { return other.equation == equation; });
         if (of_it < kMostOfAnEquation) audit_.imbalances.push_back({equation, std::move(text)});
+    }
+
+    /// False also of a row that somebody else wrote under such a key.
+    bool is_asked(const Posting& posting) {
+        const auto asked = asked_.find(posting.key);
+        if (asked == asked_.end()) return false;
+        const std::string found = text_of(posting);
+        const std::string made = text_of(*asked->second);
+        if (found == made) return true;
+        note(Equation::sink,
+             fmt::format("posting {} in the ledger is another one than was made: it has {}; made was {}", posting.key,
+                         found, made));
+        return false;
     }
 
     Status read_posting(const SqliteStatement& row, Posting& posting) {
@@ -137,7 +162,7 @@ class LedgerPass {
     }
 
     SqliteDatabase& database_;
-    std::unordered_set<std::string> keys_;
+    std::unordered_map<std::string_view, const Posting*> asked_;  ///< by key
     SqliteStatement lines_;
     RevisionChains chains_{true};
     LedgerAudit audit_;
@@ -146,13 +171,13 @@ class LedgerPass {
 }  // namespace
 
 Result<LedgerAudit> audit_ledger(const std::string& path, const std::string& pipeline, std::uint64_t until_epoch,
-                                 std::span<const std::string> keys) {
+                                 std::span<const Posting* const> asked) {
     Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
     if (!database) return database.error();
     if (Status status = check_ledger(*database); !status) return status.error();
     // One moment for both statements.
     if (Status begun = database->run("BEGIN"); !begun) return begun.error();
-    return LedgerPass(*database, keys).run(pipeline, until_epoch);
+    return LedgerPass(*database, asked).run(pipeline, until_epoch);
 }
 
 }  // namespace takt

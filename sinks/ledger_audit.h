@@ -7,20 +7,22 @@
 
 #include "pipeline/base/result.h"
 #include "pipeline/plan/audit.h"
+#include "pipeline/plan/posting.h"
 
 namespace takt {
 
 /// What a ledger holds of one pipeline, row by row.
 struct LedgerAudit {
     std::vector<PostingSum> postings;   ///< by type, unit, currency
-    std::vector<PostingSum> asked;      ///< the same of those rows whose keys were asked for
+    std::vector<PostingSum> asked;      ///< the same of those rows that are postings that were asked for
     std::uint64_t last_epoch = 0;       ///< of all rows of the pipeline; 0: there are none
-    std::vector<Imbalance> imbalances;  ///< of its panes and documents; the first ones of each equation
+    std::vector<Imbalance> imbalances;  ///< of its rows, panes and documents; the first ones of each equation
 };
 
-/// Sums up the rows of epochs up to `until_epoch` in one moment, also while the ledger is written. `keys`: of postings
-/// that may be there or not. Errors of LedgerReader::open.
+/// Sums up the rows of epochs up to `until_epoch` in one moment, also while the ledger is written. `asked`: postings
+/// that may be there or not; a row with the key of one and another payload or other numbers is an imbalance. Errors of
+/// LedgerReader::open.
 Result<LedgerAudit> audit_ledger(const std::string& path, const std::string& pipeline, std::uint64_t until_epoch,
-                                 std::span<const std::string> keys);
+                                 std::span<const Posting* const> asked);
 
 }  // namespace takt

@@ -13,7 +13,8 @@ namespace {
 
 const char* const kPosting =
     "SELECT key, type, pipeline, revision, previous_key, window_start, window_end, posting_date, quantity_cumulative, "
-    "unit, amount_cumulative, currency, events, event_ids_hash, config_hash, epoch, quantity_scale, amount_scale "
+    "unit, amount_cumulative, currency, events, event_ids_hash, config_hash, epoch, quantity_scale, amount_scale, "
+    "quantity, amount "
     // 'g' follows the last hex digit.
     "FROM posting WHERE key >= ?1 AND key < ?1 || 'g' ORDER BY key LIMIT 2";
 const char* const kLineage =
@@ -24,7 +25,7 @@ const char* const kKeyFields =
 const char* const kPanes =
     "SELECT key, previous_key, type, (SELECT group_concat(key || '=' || value, ' ') FROM json_each(key_fields)), "
     "revision, window_start, window_end, posting_date, quantity_cumulative, quantity_scale, unit, amount_cumulative, "
-    "amount_scale, currency "
+    "amount_scale, currency, quantity, amount "
     "FROM posting WHERE pipeline = ?1 ORDER BY id";
 const char* const kDeadLetters =
     "SELECT source, sequence, part, event_id, reason, text, owner, step FROM dead_letter WHERE pipeline = ?1";
@@ -33,15 +34,27 @@ std::optional<Timestamp> time_of(const SqliteStatement& row, int column) {
     return row.is_null(column) ? std::nullopt : parse_timestamp(row.text(column));
 }
 
-/// A number with all digits of its scale, which stands in the next column.
-std::optional<Decimal> number_of(const SqliteStatement& row, int column) {
+/// A number with all digits of its scale.
+std::optional<Decimal> number_of(const SqliteStatement& row, int column, int scale_column) {
     if (row.is_null(column)) return std::nullopt;
     const std::optional<Decimal> value = parse_decimal(row.text(column));
     if (!value) return std::nullopt;
-    const auto scale = static_cast<int>(row.integer(column + 1));
+    const auto scale = static_cast<int>(row.integer(scale_column));
     const auto units =
         scale < 0 || scale > kMaxDecimalScale ? std::nullopt : rescale_exact(value->units, value->scale, scale);
     return units ? Decimal{*units, scale} : *value;
+}
+
+/// False: the sum does not fit.
+bool add(std::optional<Decimal>& sum, const std::optional<Decimal>& more) {
+    if (!more) return true;
+    const Decimal before = sum.value_or(Decimal{});
+    const int scale = std::max(before.scale, more->scale);
+    const auto a = rescale_exact(before.units, before.scale, scale);
+    const auto b = rescale_exact(more->units, more->scale, scale);
+    const auto units = a && b ? checked_add(*a, *b) : std::nullopt;
+    if (units) sum = Decimal{*units, scale};
+    return units.has_value();
 }
 
 /// "2026-05-12" as days since 1970.
@@ -61,17 +74,17 @@ Result<LedgerLineage> LedgerLineage::open(const std::string& path) {
 }
 
 Error LedgerLineage::damaged(const std::string& key, std::string_view what) const {
-    return {"F620", fmt::format("{}: posting {} has a {} that no sink writes", database_.path(), key, what)};
+    return {"F626", fmt::format("{}: posting {} has a {} that no sink writes", database_.path(), key, what)};
 }
 
 Result<Posting> LedgerLineage::posting(const std::string& key) {
     if (key.size() < 4)
-        return Error{"D621", fmt::format("'{}' is too short: expected 4 or more digits of a posting's key", key)};
+        return Error{kNoPosting, fmt::format("'{}' is too short: expected 4 or more digits of a posting's key", key)};
     Result<SqliteStatement> row = database_.prepare(kPosting);
     if (!row) return row.error();
     row->bind(1, key);
     int code = row->step();
-    if (code == SQLITE_DONE) return Error{"D621", fmt::format("no posting has a key that begins with '{}'", key)};
+    if (code == SQLITE_DONE) return Error{kNoPosting, fmt::format("no posting has a key that begins with '{}'", key)};
     if (code != SQLITE_ROW) return database_.error("cannot read");
     Posting posting;
     posting.key = row->text(0);
@@ -82,19 +95,21 @@ Result<Posting> LedgerLineage::posting(const std::string& key) {
     posting.window_start = time_of(*row, 5);
     posting.window_end = time_of(*row, 6);
     const std::optional<std::int32_t> date = date_of(row->text(7));
-    const auto number = [&](int column, int scale, bool& has, Int128& units, int& digits) {
-        has = !row->is_null(column);
-        if (!has) return true;
+    const auto number = [&](int column, int scale, Int128& units, int& digits) {
+        const std::optional<Decimal> value = number_of(*row, column, scale);
         digits = static_cast<int>(row->integer(scale));
-        const std::optional<Decimal> value = parse_decimal(row->text(column));
-        const auto exact = value ? rescale_exact(value->units, value->scale, digits) : std::nullopt;
-        units = exact.value_or(0);
-        return exact.has_value();
+        if (!value || value->scale != digits) return false;
+        units = value->units;
+        return true;
     };
-    if (!number(8, 16, posting.has_quantity, posting.quantity_cumulative, posting.quantity_scale))
+    posting.has_quantity = !row->is_null(8);
+    if (posting.has_quantity && !(number(8, 16, posting.quantity_cumulative, posting.quantity_scale) &&
+                                  number(18, 16, posting.quantity, posting.quantity_scale)))
         return damaged(posting.key, "quantity");
     posting.unit = row->text(9);
-    if (!number(10, 17, posting.has_amount, posting.amount_cumulative, posting.amount_scale))
+    posting.has_amount = !row->is_null(10);
+    if (posting.has_amount && !(number(10, 17, posting.amount_cumulative, posting.amount_scale) &&
+                                number(19, 17, posting.amount, posting.amount_scale)))
         return damaged(posting.key, "amount");
     posting.currency = row->text(11);
     posting.lineage.events = static_cast<std::uint64_t>(row->integer(12));
@@ -109,7 +124,7 @@ Result<Posting> LedgerLineage::posting(const std::string& key) {
         return damaged(posting.key, "window");
     code = row->step();
     if (code == SQLITE_ROW)
-        return Error{"D621", fmt::format("more than one posting has a key that begins with '{}'", key)};
+        return Error{kNoPosting, fmt::format("more than one posting has a key that begins with '{}'", key)};
     if (code != SQLITE_DONE) return database_.error("cannot read");
     if (Status read = read_lineage(posting.key, posting.lineage); !read) return read.error();
     if (Status read = read_key_fields(posting); !read) return read.error();
@@ -167,10 +182,12 @@ Result<std::vector<LedgerPane>> LedgerLineage::panes(const std::string& pipeline
         pane.window_start = time_of(*row, 5);
         pane.window_end = time_of(*row, 6);
         pane.posting_date = date_of(row->text(7)).value_or(0);
-        pane.quantity = number_of(*row, 8);
+        pane.quantity = number_of(*row, 8, 9);
         pane.unit = row->text(10);
-        pane.amount = number_of(*row, 11);
+        pane.amount = number_of(*row, 11, 12);
         pane.currency = row->text(13);
+        if (!add(pane.posted_quantity, number_of(*row, 14, 9))) return damaged(key, "quantity");
+        if (!add(pane.posted_amount, number_of(*row, 15, 12))) return damaged(key, "amount");
     }
     if (code != SQLITE_DONE) return database_.error("cannot read");
     std::stable_sort(panes.begin(), panes.end(), [](const LedgerPane& a, const LedgerPane& b) {

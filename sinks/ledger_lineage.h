@@ -11,7 +11,10 @@
 
 namespace takt {
 
-/// A pane as its last posting in a ledger leaves it.
+/// The error of a key that names no posting, or several.
+constexpr const char* kNoPosting = "D621";
+
+/// A pane as its postings in a ledger leave it.
 struct LedgerPane {
     std::string first_key;  ///< idempotency key of revision 1: names the pane
     std::string last_key;
@@ -20,21 +23,22 @@ struct LedgerPane {
     std::uint32_t revision = 0;
     std::optional<Timestamp> window_start;
     std::optional<Timestamp> window_end;
-    std::int32_t posting_date = 0;    ///< days since 1970
-    std::optional<Decimal> quantity;  ///< cumulative
+    std::int32_t posting_date = 0;           ///< days since 1970
+    std::optional<Decimal> quantity;         ///< cumulative, as the last one says
+    std::optional<Decimal> posted_quantity;  ///< the sum of all of them
     std::string unit;
-    std::optional<Decimal> amount;  ///< cumulative
+    std::optional<Decimal> amount;  ///< likewise
+    std::optional<Decimal> posted_amount;
     std::string currency;
 };
 
 /// What a ledger says of where its postings come from. One thread at a time.
-/// Errors: those of LedgerReader::open; F620 a row cannot be what a sink wrote.
+/// Errors: those of LedgerReader::open; F626 a row cannot be what a sink wrote.
 class LedgerLineage {
   public:
     static Result<LedgerLineage> open(const std::string& path);
 
-    /// The posting whose key begins so, with its lineage: all but lines, accounts and the differences. D621: none, or
-    /// several.
+    /// The posting whose key begins so, with its lineage: all but lines and accounts. D621: none, or several.
     Result<Posting> posting(const std::string& key);
     /// Each pane of a pipeline, by type, key fields and window.
     Result<std::vector<LedgerPane>> panes(const std::string& pipeline);

@@ -21,7 +21,7 @@ struct LedgerFilter {
 };
 
 /// Questions to a ledger, also while it is written. Sums are exact at any size. One thread at a time.
-/// Errors: C620 the file is not there or is no database; C621 it is no ledger of this version; E620, F620 as the sink.
+/// Errors: C620 the file is not there or is no database; C621 it is no ledger of this version; E620, F626 as the sink.
 class LedgerReader {
   public:
     static Result<LedgerReader> open(const std::string& path);

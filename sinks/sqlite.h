@@ -18,7 +18,7 @@ namespace takt {
 /// Refuses:  IDEMPOTENCY_CONFLICT same key, other payload hash; OUT_OF_RANGE a quantity or amount (difference, not
 ///           cumulative) beyond 64 bits, which SQL could not sum exactly.
 /// Errors:   C620 the file cannot be opened or is no database; C621 no ledger of this version; E620 busy, disk full or
-///           broken; F620 damaged; F624 a later start of the pipeline owns the ledger. After an error nothing of that
+///           broken; F626 damaged; F624 a later start of the pipeline owns the ledger. After an error nothing of that
 ///           call has taken effect.
 /// Readers:  any number, while it is written (write-ahead log).
 class SqliteSink final : public Sink {

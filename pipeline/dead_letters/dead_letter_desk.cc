@@ -160,15 +160,15 @@ Result<DeadLetterHistory> DeadLetterDesk::history(std::int64_t id) {
     history.refusals = std::move(*refusals);
 
     Result<SqliteStatement> retries = database_.prepare(
-        "SELECT replay, data IS NOT NULL, who, why, time, epoch, outcome, rule FROM request WHERE entry = ?1 "
+        "SELECT replay, data IS NOT NULL, data, who, why, time, epoch, outcome, rule FROM request WHERE entry = ?1 "
         "ORDER BY replay");
     if (!retries) return retries.error();
     retries->bind(1, id);
     Status read = each_row(database_, *retries, [&](const SqliteStatement& row) {
         history.retries.push_back({static_cast<std::uint32_t>(row.integer(0)), row.integer(1) != 0,
-                                   std::string(row.text(2)), std::string(row.text(3)), std::string(row.text(4)),
-                                   static_cast<std::uint64_t>(row.integer(5)), std::string(row.text(6)),
-                                   std::string(row.text(7))});
+                                   std::string(row.blob(2)), std::string(row.text(3)), std::string(row.text(4)),
+                                   std::string(row.text(5)), static_cast<std::uint64_t>(row.integer(6)),
+                                   std::string(row.text(7)), std::string(row.text(8))});
     });
     if (!read) return read.error();
 

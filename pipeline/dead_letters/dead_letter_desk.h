@@ -44,6 +44,7 @@ struct DeadLetterHistory {
     struct Retry {
         std::uint32_t replay = 1;
         bool edited = false;
+        std::string data;  ///< of an edited one: what was sent instead
         std::string who;
         std::string why;
         std::string time;
@@ -87,7 +88,7 @@ struct DeadLetterOrder {
 
 /// What people ask of a pipeline's dead letters and order, also while the pipeline runs. One thread.
 ///
-/// Errors: C620 the file cannot be opened, E620 it is busy or its disk failed, F620 it is damaged; C650 there is none;
+/// Errors: C620 the file cannot be opened, E620 it is busy or its disk failed, F626 it is damaged; C650 there is none;
 /// C651 it is no store of this version.
 class DeadLetterDesk {
   public:

@@ -14,7 +14,7 @@ namespace takt {
 /// The dead letters of a pipeline as the daemon keeps them: those of every durable epoch, each exactly once, and how
 /// retries ended. What people ask and order is in DeadLetterDesk; both may work on one file at once.
 ///
-/// One thread. Errors: C620, E620, F620 as SqliteDatabase; C651.
+/// One thread. Errors: C620, E620, F626 as SqliteDatabase; C651.
 class DeadLetterStore {
   public:
     /// What letters carry besides their epoch's own.

@@ -162,7 +162,6 @@ std::string folder_of(const std::string& path) {
 std::error_code read_file(Disk& disk, const std::string& path, std::size_t limit_bytes, std::string& bytes) {
     std::unique_ptr<File> file;
     if (const std::error_code error = disk.open(path, Disk::Open::existing, file)) return error;
-    // Not all files know their size: those of /proc do not.
     constexpr std::size_t kLeastBytes = 64u << 10;
     for (bytes.clear(); bytes.size() < limit_bytes;) {
         const std::size_t before = bytes.size();

@@ -25,10 +25,10 @@ std::size_t padded(std::size_t bytes) {
 
 /// At least as much as the frame's texts and tables take: FlatBuffers must never be asked for more than they can hold.
 std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& frame) {
-    std::size_t bytes = 65536 + 512 * (context.sources.size() + context.outcomes.size());
+    std::size_t bytes = 65536 + 512 * context.sources.size() + 640 * context.outcomes.size();
     for (const std::string& name : context.sources) bytes += name.size();
     for (std::size_t code = 0; code < context.outcomes.size(); ++code)
-        bytes += 2 * context.outcomes.at(static_cast<OutcomeCode>(code)).rule.size();
+        bytes += 3 * context.outcomes.at(static_cast<OutcomeCode>(code)).rule.size();
     const EpochResult& result = frame.result;
     for (const SourceCut& cut : result.cuts) bytes += cut.anchor.size() + 16 * cut.ingest_times.size();
     bytes += 2 * (result.cut.idle.size() + result.cut.ended.size());
@@ -41,8 +41,8 @@ std::size_t upper_bound_bytes(const FrameContext& context, const FrameView& fram
         if (replay.source < context.sources.size()) bytes += context.sources[replay.source].size();
     }
     for (const HoldOrder& order : result.cut.orders)
-        bytes +=
-            512 + order.sink.size() + order.key.size() + order.reference.size() + order.who.size() + order.why.size();
+        bytes += 512 + order.sink.size() + order.key.size() + order.reference.size() + order.who.size() +
+                 order.why.size() + order.file.size();
     for (const Posting& posting : result.postings) {
         bytes += 768 + posting.key.size() + posting.payload_hash.size() + posting.type.size() +
                  posting.pipeline.size() + posting.previous_key.size() + posting.correlation_id.size() +

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "pipeline/journal/hold_orders.h"
 #include "schemas/frame_generated.h"
 
 namespace takt {
@@ -435,13 +436,16 @@ Offset<wire::EventSum> event_sum(FlatBufferBuilder& builder, const EventSum& sum
 
 FrameSection audit_section(const FrameContext& context, const AuditTotals& totals) {
     FlatBufferBuilder builder(4096);
-    CHECK(totals.outcomes.size() <= context.outcomes.size());
-    std::vector<Offset<wire::EventSum>> outcomes;
-    for (std::size_t code = 0; code < totals.outcomes.size(); ++code) {
-        if (totals.outcomes[code] == EventSum{}) continue;
-        outcomes.push_back(
-            event_sum(builder, totals.outcomes[code], code, &context.outcomes.at(static_cast<OutcomeCode>(code))));
-    }
+    const auto by_code = [&](const std::vector<EventSum>& sums) {
+        CHECK(sums.size() <= context.outcomes.size());
+        std::vector<Offset<wire::EventSum>> outcomes;
+        for (std::size_t code = 0; code < sums.size(); ++code) {
+            if (sums[code] == EventSum{}) continue;
+            outcomes.push_back(
+                event_sum(builder, sums[code], code, &context.outcomes.at(static_cast<OutcomeCode>(code))));
+        }
+        return vector(builder, outcomes);
+    };
     std::vector<Offset<wire::SourceSum>> sources;
     for (const SourceSum& source : totals.sources) {
         const auto holes = [&](HoleKind kind) { return source.holes[static_cast<std::size_t>(kind)]; };
@@ -453,10 +457,10 @@ FrameSection audit_section(const FrameContext& context, const AuditTotals& total
     for (const ValueSum& value : totals.values) {
         const Text step = required(builder, value.step);
         const Text measure = required(builder, value.measure);
-        const Numbers numbers{value.contributed, value.settled, value.rounding};
+        const Numbers numbers{value.contributed, value.settled, value.rounding, value.dropped};
         values.push_back(wire::CreateValueSum(builder, step, measure, text(builder, value.unit),
                                               static_cast<std::uint8_t>(value.scale), value.posts, value.adds_up,
-                                              numbers.at(0), numbers.at(1), numbers.at(2)));
+                                              numbers.at(0), numbers.at(1), numbers.at(2), numbers.at(3)));
     }
     std::vector<Offset<wire::PostingSum>> postings;
     for (const PostingSum& sum : totals.postings) {
@@ -471,13 +475,15 @@ FrameSection audit_section(const FrameContext& context, const AuditTotals& total
                                                   numbers.at(1), numbers.at(2), numbers.at(3), &hash));
     }
     const auto received = event_sum(builder, totals.received, 0, nullptr);
-    const auto all_outcomes = vector(builder, outcomes);
+    const auto all_outcomes = by_code(totals.outcomes);
+    const auto replayed = event_sum(builder, totals.replayed, 0, nullptr);
+    const auto replays = by_code(totals.replays);
     const auto all_sources = vector(builder, sources);
     const auto all_values = vector(builder, values);
     const auto all_postings = vector(builder, postings);
     return finished(builder, wire::SectionKind::audit,
                     wire::CreateAuditSection(builder, received, all_outcomes, narrow(totals.outcomes.size()),
-                                             all_sources, all_values, all_postings));
+                                             all_sources, all_values, all_postings, replayed, replays));
 }
 
 // ---- reading ------------------------------------------------------------------------------------------------------
@@ -621,6 +627,8 @@ Wrong read(const wire::OperatorCommand& from, Reader& reader, StoredFrame& store
         if (name == kFileArgument) order.file = reader.text(field->value());
     });
     if (order.sink.empty() || order.key.empty()) return "has a command that does not say which posting it is about";
+    if (!order.file.empty() && !is_order_file(order.file))
+        return fmt::format("has a command out of '{}', which is no file of orders", order.file);
     order.who = reader.text(from.user());
     order.why = reader.text(from.reason());
     order.time = from.time();
@@ -827,6 +835,16 @@ Wrong read(const wire::AuditSection& from, Reader& reader, StoredFrame& stored) 
         totals.outcomes[sum->code()] = read_event_sum(*sum);
         stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
     });
+    if (from.replayed() != nullptr) totals.replayed = read_event_sum(*from.replayed());
+    totals.replays.resize(from.outcome_codes());
+    reader.each(from.replays(), [&](const wire::EventSum* sum) {
+        if (sum->code() >= totals.replays.size()) {
+            wrong = "counts an outcome that the plan does not have";
+            return;
+        }
+        totals.replays[sum->code()] = read_event_sum(*sum);
+        stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
+    });
     reader.each(from.sources(), [&](const wire::SourceSum* source) {
         SourceSum sum;
         sum.received = source->received();
@@ -836,7 +854,7 @@ Wrong read(const wire::AuditSection& from, Reader& reader, StoredFrame& stored) 
     reader.each(from.values(), [&](const wire::ValueSum* value) {
         totals.values.push_back({reader.text(value->step()), reader.text(value->measure()), reader.text(value->unit()),
                                  scale(value->scale()), value->posts(), value->adds_up(), number(value->contributed()),
-                                 number(value->settled()), number(value->rounding())});
+                                 number(value->settled()), number(value->rounding()), number(value->dropped())});
     });
     reader.each(from.postings(), [&](const wire::PostingSum* sum) {
         PostingSum& read = totals.postings.emplace_back();

@@ -15,8 +15,6 @@
 namespace takt {
 namespace {
 
-constexpr std::string_view kEnding = ".order";
-
 std::string folder_in(const std::string& state_directory) {
     return state_directory + "/orders";
 }
@@ -44,7 +42,7 @@ Status write_hold_orders(Disk& disk, const std::string& state_directory, const s
     if (const auto error = disk.sync_directory(state_directory)) return sync_error(state_directory, error);
     // In the order in which they were given; nobody else is called so.
     const std::string name =
-        fmt::format("{:020}-{}{}", system_clock().wall(), hash128(*bytes + this_process().name).low, kEnding);
+        fmt::format("{:020}-{}{}", system_clock().wall(), hash128(*bytes + this_process().name).low, kOrderEnding);
     return write_durable_file(disk, fmt::format("{}/{}", folder, name), *bytes);
 }
 
@@ -57,7 +55,7 @@ std::vector<HoldOrder> HoldOrders::take() {
     if (disk_.list(folder_, names)) return orders;  // nobody has ordered anything yet
     std::sort(names.begin(), names.end());
     for (const std::string& name : names) {
-        if (!name.ends_with(kEnding) || taken_.contains(name)) continue;
+        if (!is_order_file(name) || taken_.contains(name)) continue;
         Result<std::vector<HoldOrder>> some = read_hold_orders(disk_, fmt::format("{}/{}", folder_, name), name);
         // What the system does not read now it may read at the next look.
         if (some || some.error().code != "E700") taken_.insert(name);
@@ -97,7 +95,9 @@ Status HoldOrders::make_durable() {
         const auto error = disk_.unlink(path);
         if (error && error != std::errc::no_such_file_or_directory) return disk_error("cannot remove", path, error);
     }
-    if (const auto error = disk_.sync_directory(folder_)) return sync_error(folder_, error);
+    // A copy of the directory may lack the folder where nothing was in it.
+    const auto error = disk_.sync_directory(folder_);
+    if (error && error != std::errc::no_such_file_or_directory) return sync_error(folder_, error);
     forgotten_.clear();
     return {};
 }

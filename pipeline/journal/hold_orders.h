@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pipeline/base/result.h"
@@ -13,6 +14,12 @@ namespace takt {
 
 // What people order about postings that a sink has refused or parked, on its way to the daemon: files in `orders/` of
 // the state directory (docs/formats/state.md), each a frame by itself, so that damage is seen.
+
+constexpr std::string_view kOrderEnding = ".order";
+/// Whether a file of the folder may be called so; that it is none elsewhere.
+constexpr bool is_order_file(std::string_view name) {
+    return name.ends_with(kOrderEnding) && name.find('/') == std::string_view::npos;
+}
 
 /// Leaves the orders for the daemon that has the directory now or next; it takes them together. Durable when it
 /// returns. E700, E701, F709.

@@ -12,8 +12,6 @@
 namespace takt {
 namespace {
 
-constexpr const char* kGone = "C667";
-
 /// What a frame has of the source; nothing: its config had no such source.
 struct OfFrame {
     std::uint64_t first = 0;  ///< what came before is in earlier frames
@@ -37,27 +35,34 @@ class KeptInput {
   public:
     KeptInput(std::string source, std::uint64_t first, std::uint64_t last,
               const std::function<void(std::vector<InputRecord>)>& take)
-        : source_(std::move(source)), next_(first), last_(last), take_(take) {}
+        : source_(std::move(source)), first_(first), next_(first), last_(last), take_(take) {}
 
     /// Goes on where it was when the one before failed.
     Status read(Disk& disk, const std::string& state_directory) {
         Result<std::optional<JournalReader>> reader = Journal::look(disk, state_directory + "/journal");
         if (!reader) return reader.error();
-        bool begun = false;
+        std::uint64_t seen = 0;
         while (*reader && next_ <= last_) {
             Result<std::optional<StoredFrame>> frame = (*reader)->next();
             if (!frame) return frame.error();
             if (!*frame) break;
+            const std::uint64_t epoch = (*frame)->frame.result.epoch;
             std::optional<OfFrame> of = take_from(std::move(**frame), source_);
             if (!of) continue;
-            if (!std::exchange(begun, true) && of->first > next_) {
-                return Error{kGone, fmt::format("the journal of {} has the messages of source '{}' from {} on; those "
-                                                "from {} to {} are gone with the frames that it has removed",
-                                                state_directory, source_, of->first, next_, of->first - 1)};
+            if (of->first <= seen) {
+                return Error{kInputGone, fmt::format("source '{}' begins at {} again in epoch {} of {}: its state was "
+                                                     "dropped, and messages from before have the same sequences",
+                                                     source_, of->first, epoch, state_directory)};
             }
+            seen = of->records.empty() ? of->first - 1 : of->records.back().sequence;
+            // Behind a gap nothing is given any more; where the last one ends is to be said.
+            if (of->first > next_) next_ = whole_from_ = of->first;
             give(std::move(of->records));
         }
-        return {};
+        if (whole_from_ == 0) return {};
+        return Error{kInputGone, fmt::format("the journal of {} has the messages of source '{}' from {} on, and not "
+                                             "those from {} to {}",
+                                             state_directory, source_, whole_from_, first_, whole_from_ - 1)};
     }
 
   private:
@@ -66,12 +71,14 @@ class KeptInput {
                       [this](const InputRecord& record) { return record.sequence < next_ || record.sequence > last_; });
         if (records.empty()) return;
         next_ = records.back().sequence + 1;
-        take_(std::move(records));
+        if (whole_from_ == 0) take_(std::move(records));
     }
 
     const std::string source_;
+    const std::uint64_t first_;
     std::uint64_t next_;
     const std::uint64_t last_;
+    std::uint64_t whole_from_ = 0;  ///< 0: nothing is missing so far
     const std::function<void(std::vector<InputRecord>)>& take_;
 };
 
@@ -82,7 +89,7 @@ Status read_kept_input(Disk& disk, const std::string& state_directory, const std
     KeptInput input(source, first, last, take);
     for (int attempt = 1;; ++attempt) {
         Status read = input.read(disk, state_directory);
-        if (read || read.error().code == kGone || attempt == kLookAttempts) return read;
+        if (read || read.error().code == kInputGone || attempt == kLookAttempts) return read;
     }
 }
 

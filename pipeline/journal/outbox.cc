@@ -135,13 +135,13 @@ void Outbox::confirm(SinkConfirmation said) {
         // It was parked, and then let go with the one before: an order came in between, and it has been sent by now.
         said.state = DeliveryState::ready;
         said.reason.clear();
-        place.entry->last.since = epoch_;
+        said.since = epoch_;
     }
     if (is_waiting(said.state) && !place.held) {
         // It keeps its place among those that wait.
         count_out(total_of(sink, place.entry->last.state), *posting);
         count_in(total_of(sink, said.state), *posting);
-        said.since = place.entry->last.since;
+        if (said.since == 0) said.since = place.entry->last.since;
         place.entry->last = std::move(said);
         return;
     }

@@ -51,7 +51,7 @@ struct SinkOutbox {
     SinkPosition position;              ///< of its own log, when it had settled that
     /// By DeliveryState. Their sum is everything that this sink was ever to get, removed frames included.
     std::array<OutboxTotal, kDeliveryStates> totals;
-    std::list<Entry> waiting;  ///< ready, sent, unknown; in the order in which they are due
+    std::list<Entry> waiting;  ///< ready, sent, unknown; in the order in which they came to be so
     std::list<Entry> held;     ///< refused, parked; in the order of the answers
 
     const OutboxTotal& total(DeliveryState state) const { return totals[static_cast<std::size_t>(state)]; }

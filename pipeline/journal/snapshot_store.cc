@@ -17,7 +17,7 @@ constexpr std::string_view kManifestKind = "takt-snapshot";
 constexpr std::string_view kManifestEnd = ".manifest";
 constexpr std::string_view kStateEnd = ".state";
 constexpr std::string_view kSnapshotMagic = "TAKTSNAP";
-constexpr std::uint32_t kSnapshotFormatVersion = 4;
+constexpr std::uint32_t kSnapshotFormatVersion = 5;
 constexpr std::size_t kWriteBytes = 4u << 20;
 constexpr DurableFilePoints kManifestPoints = {CrashPoint::manifest_written, CrashPoint::manifest_synchronized,
                                                CrashPoint::manifest_named, CrashPoint::manifest_durable};

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
+#include <tuple>
 
 #include "pipeline/journal/journal.h"
 #include "pipeline/journal/state_directory.h"
@@ -18,6 +20,22 @@ void note(StateAudit& audit, Imbalance one) {
     const auto of_it = std::count_if(audit.imbalances.begin(), audit.imbalances.end(),
                                      [&](const Imbalance& other) { return other.equation == one.equation; });
     if (of_it < kMostOfAnEquation) audit.imbalances.push_back(std::move(one));
+}
+
+using RetriedPlace = std::tuple<std::string, std::uint64_t, std::uint32_t>;  ///< source, sequence, part
+
+/// A dead letter has one accepted outcome at most. `accepted`: in the frames before.
+void check_retries(StateAudit& audit, const StoredFrame& stored, std::set<RetriedPlace>& accepted) {
+    const EpochResult& epoch = stored.frame.result;
+    for (std::size_t i = 0; i < epoch.cut.replays.size(); ++i) {
+        const DeadLetterReplay& order = epoch.cut.replays[i];
+        if (epoch.replay_outcomes[i] != kAccepted) continue;
+        const std::string& source = stored.sources[order.source];
+        if (!accepted.emplace(source, order.sequence, order.part).second) {
+            note(audit, {Equation::classification, fmt::format("epoch {}: the dead letter {} {} {} was accepted twice",
+                                                               epoch.epoch, source, order.sequence, order.part)});
+        }
+    }
 }
 
 /// Takes the next frame in; `chains` begin with the first one.
@@ -54,11 +72,13 @@ Result<StateAudit> audit_once(Disk& disk, const std::string& state_directory) {
     Result<Outbox> outbox = Outbox::load(disk, outbox_path(state_directory));
     if (!outbox) return outbox.error();
     std::optional<RevisionChains> chains;
+    std::set<RetriedPlace> accepted;
     while (*reader) {
         Result<std::optional<StoredFrame>> frame = (*reader)->next();
         if (!frame) return frame.error();
         if (!*frame) break;
         outbox->add(**frame);
+        check_retries(audit, **frame, accepted);
         take(audit, std::move(**frame), chains);
     }
     // Without a frame there are no totals that the outbox could be compared with.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <random>
 
 #include "pipeline/journal/durable_text.h"
@@ -51,6 +52,20 @@ DurableText identity_text(const StateIdentity& identity) {
              {"hash", identity.hash}}};
 }
 
+/// Makes the folder and those above it that are missing; each is durable before the next one is made in it.
+Status make_folders(Disk& disk, std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    const std::string above = folder_of(path);
+    auto error = disk.make_directory(path);
+    if (error == std::errc::no_such_file_or_directory && above != path) {
+        if (Status made = make_folders(disk, above); !made) return made;
+        error = disk.make_directory(path);
+    }
+    if (error) return disk_error("cannot make the folder", path, error);
+    if (const auto failed = disk.sync_directory(above)) return sync_error(above, failed);
+    return {};
+}
+
 Status same_identity(const std::string& path, const DurableText& found, const StateIdentity& wanted) {
     std::string differences;
     for (const auto& [name, value] : identity_text(wanted).values) {
@@ -66,8 +81,7 @@ Status same_identity(const std::string& path, const DurableText& found, const St
 
 StateOwner this_process() {
     std::string boot;
-    (void)read_file(real_disk(), "/proc/sys/kernel/random/boot_id", 64, boot);
-    boot.erase(boot.find_last_not_of('\n') + 1);
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
     std::random_device chance;
     std::string seed;
     for (int i = 0; i < 8; ++i) seed += std::to_string(chance()) + ' ';
@@ -87,8 +101,7 @@ Result<StateDirectory> StateDirectory::open(Disk& disk, const std::string& path,
                                             const StateOwner& owner) {
     StateDirectory state;
     state.path_ = path;
-    if (const auto error = disk.make_directory(path)) return disk_error("cannot make the folder", path, error);
-    if (const auto error = disk.sync_directory(folder_of(path))) return sync_error(folder_of(path), error);
+    if (Status made = make_folders(disk, path); !made) return made.error();
 
     const std::string lock = path + "/LOCK";
     if (const auto error = disk.open(lock, Disk::Open::existing_or_new, state.lock_))

@@ -33,8 +33,8 @@ Result<std::string> read_state_pipeline(Disk& disk, const std::string& path);
 /// INCARNATION, journal/. Held by one process at a time, until the object goes. One thread.
 class StateDirectory {
   public:
-    /// Makes what is missing, takes the lock and begins a new incarnation: when this returns, its number is durable and
-    /// higher than any before.
+    /// Makes what is missing, folders above it too, takes the lock and begins a new incarnation: when this returns, its
+    /// number is durable and higher than any before.
     ///
     /// C703: the folder belongs to another pipeline, or was made with other key groups or another hash. E702: another
     /// process holds it. F704: a later version of takt made it. F705: a file of it is damaged or lost. E700, E701: the

@@ -256,6 +256,9 @@ void StateLog::recall_sinks(const Outbox& outbox, Past& past) const {
             if (past.epochs.empty() || entry.posting->epoch < past.epochs.front().epoch)
                 sink.undelivered.push_back(*entry.posting);
         }
+        // In the outbox one that an order has let go stands behind what was made after it.
+        std::stable_sort(sink.undelivered.begin(), sink.undelivered.end(),
+                         [](const Posting& a, const Posting& b) { return a.epoch < b.epoch; });
         if (mutant("refusal_forgotten")) continue;
         for (const SinkOutbox::Entry& entry : known->held) sink.held.push_back({entry.last, entry.posting});
     }
@@ -304,9 +307,15 @@ Status StateLog::remove_before(std::uint64_t epoch) {
         removed_.add(**frame);
     }
     if (Status saved = removed_.save(disk_, outbox_path(directory_.path()), context_); !saved) return saved;
-    if (Status gone = orders_.make_durable(); !gone) return gone;
+    if (Status gone = orders_.make_durable(); !gone) {
+        if (gone.error().code != "E700") return gone;
+        // All else goes on meanwhile.
+        log(LogLevel::warning, "the journal keeps its old frames: the file of an order that was followed stays",
+            {{"reason", gone.error().text()}});
+        return {};
+    }
     std::lock_guard lock(mutex_);
-    return journal_->drop_before(epoch);
+    return journal_->drop_before(last + 1);
 }
 
 }  // namespace takt

@@ -76,6 +76,12 @@ void check_classes(const EpochResult& epoch, std::vector<Imbalance>& found) {
         found.push_back(
             {Equation::classification, fmt::format("{} events have no outcome", totals.outcomes[kUndecided].count)});
     }
+    EventSum ended;
+    for (const EventSum& outcome : totals.replays) ended += outcome;
+    if (ended != totals.replayed) {
+        found.push_back({Equation::classification, fmt::format("sent again are {}; by outcome they are {}",
+                                                               text_of(totals.replayed), text_of(ended))});
+    }
 }
 
 std::string label(const ValueSum& value) {
@@ -94,10 +100,11 @@ void check_values(const EpochResult& epoch, std::vector<Imbalance>& found) {
                                              label(value), text(value.settled), text(posted), text(value.rounding))});
             }
         }
-        if (value.adds_up && epoch.cut.flush && value.contributed != value.settled) {
+        if (epoch.cut.flush && open_of(value) != 0) {
             found.push_back({Equation::value, fmt::format("{}: events brought {}, and at the end, with no window open, "
-                                                          "panes have told {}",
-                                                          label(value), text(value.contributed), text(value.settled))});
+                                                          "panes have told {}, and {} were dropped",
+                                                          label(value), text(value.contributed), text(value.settled),
+                                                          text(value.dropped))});
         }
     }
 }
@@ -210,11 +217,12 @@ PostingSum& PostingSum::operator+=(const PostingSum& more) {
 
 void AuditTotals::add(const ValueSum& more) {
     ValueSum like = more;
-    like.contributed = like.settled = like.rounding = 0;
+    like.contributed = like.settled = like.rounding = like.dropped = 0;
     ValueSum& sum = place_of(values, like);
     sum.contributed = wrapping_add(sum.contributed, more.contributed);
     sum.settled = wrapping_add(sum.settled, more.settled);
     sum.rounding = wrapping_add(sum.rounding, more.rounding);
+    sum.dropped = wrapping_add(sum.dropped, more.dropped);
 }
 
 void AuditTotals::add(const Posting& posting) {
@@ -327,10 +335,18 @@ std::vector<Imbalance> find_imbalances(const EpochResult& epoch, std::span<const
     return found;
 }
 
+Int128 open_of(const ValueSum& value) {
+    if (!value.adds_up) return 0;
+    return wrapping_subtract(value.contributed, wrapping_add(value.settled, value.dropped));
+}
+
 std::vector<Imbalance> find_open_imbalances(const AuditTotals& totals, std::span<const ValueSum> open) {
     AuditTotals told;
     told.values = totals.values;
-    for (ValueSum& value : told.values) value.contributed = value.rounding = 0;
+    for (ValueSum& value : told.values) {
+        value.contributed = value.rounding = 0;
+        value.settled = wrapping_add(value.settled, std::exchange(value.dropped, 0));
+    }
     for (const ValueSum& value : open) {
         ValueSum held = value;
         held.settled = std::exchange(held.contributed, 0);
@@ -371,18 +387,35 @@ std::vector<Imbalance> find_gaps(const AuditTotals& before, const EpochResult& e
             dead.hash += minus(after.outcomes[code].hash, earlier.hash);
         }
     }
-    EventSum letters;
-    for (const DeadLetter& letter : epoch.dead_letters) {
-        // Rows of panes have letters too, and are no events of a source; a retry was an event when it came.
-        if (letter.replay != 0 ||
-            std::find(source_names.begin(), source_names.end(), letter.source) == source_names.end())
-            continue;
-        letters.add(event_hash(source_seed(letter.source), letter.sequence, letter.part));
+    EventSum refused_again;
+    for (std::size_t code = 0; code < after.replays.size(); ++code) {
+        const EventSum earlier = code < before.replays.size() ? before.replays[code] : EventSum{};
+        const std::uint64_t grown = after.replays[code].count - earlier.count;
+        const auto told = static_cast<std::uint64_t>(
+            std::count(epoch.replay_outcomes.begin(), epoch.replay_outcomes.end(), static_cast<OutcomeCode>(code)));
+        if (grown != told) {
+            found.push_back({Equation::classification,
+                             fmt::format("epoch {}: of those that were sent again outcome {} grew by {}, but it has {}",
+                                         epoch.epoch, code, grown, told)});
+        }
+        if (code < is_dead_letter.size() && is_dead_letter[code]) {
+            refused_again.count += grown;
+            refused_again.hash += minus(after.replays[code].hash, earlier.hash);
+        }
     }
-    if (letters != dead) {
-        found.push_back(
-            {Equation::classification, fmt::format("epoch {}: dead-lettered were {}, its dead letters are {}",
-                                                   epoch.epoch, text_of(dead), text_of(letters))});
+    EventSum letters;
+    EventSum letters_again;
+    for (const DeadLetter& letter : epoch.dead_letters) {
+        // Rows of panes have letters too, and are no events of a source.
+        if (std::find(source_names.begin(), source_names.end(), letter.source) == source_names.end()) continue;
+        (letter.replay == 0 ? letters : letters_again)
+            .add(event_hash(source_seed(letter.source), letter.sequence, letter.part));
+    }
+    for (const auto& [what, counted, kept] : {std::tuple{"dead-lettered", &dead, &letters},
+                                              std::tuple{"dead-lettered again", &refused_again, &letters_again}}) {
+        if (*counted == *kept) continue;
+        found.push_back({Equation::classification, fmt::format("epoch {}: {} were {}, its dead letters are {}",
+                                                               epoch.epoch, what, text_of(*counted), text_of(*kept))});
     }
     compare_postings(before, epoch, found);
     return found;
@@ -400,11 +433,12 @@ void save_values(std::span<const ValueSum> values, ByteWriter& out) {
         out.put(value.contributed);
         out.put(value.settled);
         out.put(value.rounding);
+        out.put(value.dropped);
     }
 }
 
 void load_values(std::vector<ValueSum>& values, ByteReader& in) {
-    values.resize(in.get_count(3 * sizeof(Int128)));
+    values.resize(in.get_count(4 * sizeof(Int128)));
     for (ValueSum& value : values) {
         value.step = in.get_text();
         value.measure = in.get_text();
@@ -415,6 +449,7 @@ void load_values(std::vector<ValueSum>& values, ByteReader& in) {
         value.contributed = in.get<Int128>();
         value.settled = in.get<Int128>();
         value.rounding = in.get<Int128>();
+        value.dropped = in.get<Int128>();
     }
 }
 
@@ -427,6 +462,9 @@ void save_totals(const AuditTotals& totals, ByteWriter& out) {
     put_events(totals.received);
     out.put<std::uint64_t>(totals.outcomes.size());
     for (const EventSum& outcome : totals.outcomes) put_events(outcome);
+    put_events(totals.replayed);
+    out.put<std::uint64_t>(totals.replays.size());
+    for (const EventSum& outcome : totals.replays) put_events(outcome);
     out.put<std::uint64_t>(totals.sources.size());
     for (const SourceSum& source : totals.sources) {
         out.put(source.received);
@@ -459,6 +497,9 @@ bool load_totals(AuditTotals& totals, ByteReader& in) {
     get_events(totals.received);
     totals.outcomes.resize(in.get_count(3 * sizeof(std::uint64_t)));
     for (EventSum& outcome : totals.outcomes) get_events(outcome);
+    get_events(totals.replayed);
+    totals.replays.resize(in.get_count(3 * sizeof(std::uint64_t)));
+    for (EventSum& outcome : totals.replays) get_events(outcome);
     totals.sources.resize(in.get_count((1 + kHoleKinds) * sizeof(std::uint64_t)));
     for (SourceSum& source : totals.sources) {
         source.received = in.get<std::uint64_t>();

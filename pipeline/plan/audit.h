@@ -79,6 +79,7 @@ struct ValueSum {
     Int128 contributed = 0;  ///< by accepted rows, once for each pane that took them
     Int128 settled = 0;      ///< what panes held when they were posted or sent on; the rest is open
     Int128 rounding = 0;     ///< the part of it that is finer than the posting's digits
+    Int128 dropped = 0;      ///< what panes held when a person let their state go
 
     bool operator==(const ValueSum&) const = default;
 };
@@ -106,6 +107,8 @@ struct PostingSum {
 struct AuditTotals {
     EventSum received;                 ///< as they were decoded
     std::vector<EventSum> outcomes;    ///< by outcome code, as they were counted when all steps were through with them
+    EventSum replayed;                 ///< dead letters that were sent again, as they were ordered; not in `received`
+    std::vector<EventSum> replays;     ///< the same by how they ended; kUndecided: their data hold no event
     std::vector<SourceSum> sources;    ///< by source index
     std::vector<ValueSum> values;      ///< by step, measure, unit
     std::vector<PostingSum> postings;  ///< by type, unit, currency
@@ -154,6 +157,9 @@ Int128 posted_of(const AuditTotals& totals, const ValueSum& value);
 /// What of an epoch that was made does not balance: totals at its end, its documents, its revisions. `source_names` by
 /// index. Empty: all is well.
 std::vector<Imbalance> find_imbalances(const EpochResult& epoch, std::span<const std::string> source_names);
+
+/// What of a value its panes hold: 0 where that cannot be known.
+Int128 open_of(const ValueSum& value);
 
 /// Which values are not what rows brought, less what panes have told. `open`: what panes hold beside, of all lanes, as
 /// KeyedState::add_open gives it.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "pipeline/base/time.h"
 
@@ -65,19 +66,55 @@ class Matches {
     std::map<std::string, std::string> uid_now_;
 };
 
+std::vector<std::string> parts_of(std::string_view list) {
+    std::vector<std::string> parts;
+    while (!list.empty()) {
+        const std::size_t end = list.find(", ");
+        parts.emplace_back(list.substr(0, end));
+        list = end == std::string_view::npos ? std::string_view() : list.substr(end + 2);
+    }
+    return parts;
+}
+
+/// The parts of the one list that the other one lacks, by the names of their steps where `names` knows them.
+std::string parts_without(const std::string& list, const std::string& other,
+                          const std::map<std::string, std::string>& names) {
+    const std::vector<std::string> others = parts_of(other);
+    std::vector<std::string> parts = parts_of(list);
+    std::erase_if(
+        parts, [&](const std::string& part) { return std::find(others.begin(), others.end(), part) != others.end(); });
+    for (std::string& part : parts) {
+        const auto name = names.find(part);
+        if (name != names.end()) part = name->second;
+    }
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// "rows: filter 0123456789abcdef -> filter wanted": the steps as they were have no names any more.
+std::string difference_of(const std::string& parameter, std::string before, std::string now,
+                          const std::map<std::string, std::string>& names) {
+    if (parameter == kInputColumns || parameter == kInputRows) {
+        const std::string gone = parts_without(before, now, {});
+        now = parts_without(now, before, names);
+        before = gone;
+        if (before.empty() && now.empty()) return fmt::format("{}: another order", parameter);
+    }
+    return fmt::format("{}: {} -> {}", parameter, before.empty() ? "none" : before, now.empty() ? "none" : now);
+}
+
 /// "window: tumbling 1h -> tumbling 30m; lateness: 0s -> 1h".
-std::string difference_of(const std::vector<StepParameter>& before, const StepIdentity& now) {
+std::string difference_of(const std::vector<StepParameter>& before, const KeyedNode& node) {
+    const StepIdentity now = node.identity();
     std::vector<std::string> texts;
-    const auto shown = [](const std::string* value) { return value == nullptr || value->empty() ? "none" : *value; };
     for (const StepParameter& parameter : before) {
         const std::string* other = find_parameter(now, parameter.name);
         if (other != nullptr && *other == parameter.value) continue;
-        texts.push_back(fmt::format("{}: {} -> {}", parameter.name, shown(&parameter.value), shown(other)));
+        texts.push_back(difference_of(parameter.name, parameter.value, other != nullptr ? *other : "", node.inputs));
     }
     for (const StepParameter& parameter : now.parameters) {
         const bool is_new = std::none_of(before.begin(), before.end(),
                                          [&](const StepParameter& one) { return one.name == parameter.name; });
-        if (is_new) texts.push_back(fmt::format("{}: none -> {}", parameter.name, shown(&parameter.value)));
+        if (is_new) texts.push_back(difference_of(parameter.name, "", parameter.value, node.inputs));
     }
     return fmt::format("{}", fmt::join(texts, "; "));
 }
@@ -107,9 +144,24 @@ ConfigEdit changed(const Step& before, const StepIdentity& now, std::string diff
         edit.why = "the state of the one is none of the other";
         return edit;
     }
-    edit.why =
-        "what is kept was made with the old one: give the step another uid, and let the old one run beside it "
-        "until its windows are closed";
+    const auto differs = [&](const char* name) {
+        const std::string* old = find_parameter(before.identity, name);
+        const std::string* fresh = find_parameter(now, name);
+        return old != nullptr && fresh != nullptr && *old != *fresh;
+    };
+    if (differs(kDocumentUid) || differs(kDocumentType)) {
+        edit.why =
+            "a posting's uid is in the keys of its documents, and its name in what they say: its open windows go on "
+            "under no other one. Take both back, or let the windows go";
+    } else if (before.identity.uid != now.uid) {
+        edit.why =
+            "what is kept was made with the old one: leave out uid_was, and let the old step run beside it until its "
+            "windows are closed";
+    } else {
+        edit.why =
+            "what is kept was made with the old one: give the step another uid, and let the old one run beside it "
+            "until its windows are closed";
+    }
     if (before.identity.uid == now.uid && before.told > 0) {
         edit.blocked = fmt::format(
             "{} of its panes have told something already, and would tell it again from the "
@@ -151,7 +203,7 @@ std::optional<ConfigEdit> edit_of(const KeyedNode& node, const Step* before, con
     const std::vector<StepParameter> parameters = matches.parameters_now(*before);
     if (parameters != now.parameters || before->identity.kind != now.kind ||
         before->identity.keeps_state != now.keeps_state) {
-        ConfigEdit edit = changed(*before, now, difference_of(parameters, now));
+        ConfigEdit edit = changed(*before, now, difference_of(parameters, node));
         if (!digits.empty()) edit.blocked = digits;
         return edit;
     }
@@ -200,14 +252,14 @@ void compare_sources(const KeptState& before, const Plan& plan, std::vector<Conf
         edits.push_back({ChangeClass::mapped, "sources", {}, "another order", "their places are kept by name"});
 }
 
-/// Of the value sums of a step that went: what its panes held does not come any more.
+/// Of a step that went: what its panes held does not come any more, and the books go on saying so.
 void leave_out(const std::vector<ValueSum>& held, const StepIdentity& identity, AuditTotals& totals) {
     if (identity.kind != "post") {
         std::erase_if(totals.values, [&](const ValueSum& sum) { return sum.step == identity.step; });
         return;
     }
     for (ValueSum open : held) {
-        open.contributed = wrapping_subtract(0, open.contributed);
+        open.dropped = std::exchange(open.contributed, 0);
         totals.add(open);
     }
 }
@@ -288,6 +340,7 @@ EngineState carry_over(EngineState state, const Plan& plan, const std::vector<Co
     carried.total_outcomes.resize(plan.outcomes.size());
     carried.audit = state.audit;
     carried.audit.outcomes.resize(plan.outcomes.size());
+    carried.audit.replays.resize(plan.outcomes.size());
     carried.audit.sources.clear();
     for (const SourcePlan& source : plan.sources) {
         const auto known = std::find(state.sources.begin(), state.sources.end(), source.name);

@@ -54,7 +54,7 @@ class EpochLog {
     /// Dead letters whose retry was ordered: for the epoch that is cut next, each once in the life of this object and,
     /// as soon as an epoch with it is durable, never again. After `recover`; one thread, which may be another one.
     virtual std::vector<DeadLetterReplay> take_replays() { return {}; }
-    /// The same of orders about held postings. One that comes again in a later life changes nothing.
+    /// The same of orders about held postings.
     virtual std::vector<HoldOrder> take_orders() { return {}; }
 };
 

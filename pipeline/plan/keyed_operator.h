@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -107,10 +108,16 @@ struct StepParameter {
 
 /// The parameter that names the uids of the aggregates whose panes a step reads.
 constexpr const char* kPanesOf = "panes_of";
+/// The parameters of what the steps before bring: a list, "filter 0123456789abcdef, require ...".
+constexpr const char* kInputColumns = "columns";
+constexpr const char* kInputRows = "rows";
 /// How long the windows of a step wait for late events, as format_duration writes it.
 constexpr const char* kLateness = "lateness";
 /// The parameter of a posting: digits of its numbers, which those of one name must keep.
 constexpr const char* kDigits = "digits";
+/// Those of a posting's documents: `type` is in their contents, the uid `documents` in their keys.
+constexpr const char* kDocumentType = "type";
+constexpr const char* kDocumentUid = "documents";
 
 /// Whose state is whose: what a config says of a keyed step, and what a snapshot remembers of it.
 struct StepIdentity {
@@ -136,6 +143,7 @@ struct KeyedNode {
     std::string uid_was = {};                    ///< takes over the state of this one; empty: of none
     std::vector<StepParameter> parameters = {};  ///< see StepIdentity
     bool keeps_state = true;
+    std::map<std::string, std::string> inputs = {};  ///< for messages: "filter wanted" by its fingerprint
 
     StepIdentity identity() const { return {step, kind, uid.empty() ? step : uid, parameters, keeps_state}; }
 };

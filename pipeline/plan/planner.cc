@@ -183,6 +183,26 @@ void add_canonical(const std::string& name, const ShiftCalendar& calendar, std::
     text += fmt::format("{}:{}={{{}}}", name.size(), name, fmt::join(shifts, ""));
 }
 
+/// Rules of a `require` without their owners.
+ConfigNode without_owners(ConfigNode rules) {
+    for (ConfigNode::Entry& rule : rules.entries)
+        std::erase_if(rule.value.entries, [](const ConfigNode::Entry& option) { return option.key == "owner"; });
+    return rules;
+}
+
+/// What of a stateless step decides which rows go on and what they hold: neither its name nor what its dead letters are
+/// called and who must act on them.
+std::string deciding_text(const StepSpec& step) {
+    std::string text;
+    for (const ConfigNode::Entry& entry : step.node->entries) {
+        if (entry.key == step.operator_name || entry.key == "from") continue;
+        if (step.operator_name == "lookup" && entry.key == "missing") continue;
+        text += fmt::format("{}:{}=", entry.key.size(), entry.key);
+        add_canonical(step.operator_name == "require" ? without_owners(entry.value) : entry.value, text);
+    }
+    return text;
+}
+
 /// Hash of what decides the answer: steps, postings and shifts, not where input comes from or where output goes.
 std::string hash_config(const ConfigNode& config, const Calendars& calendars) {
     std::string text;
@@ -339,10 +359,11 @@ class Pass final : public PlanContext {
         const auto add = [&](const char* name, const std::vector<std::string>& values) {
             if (!values.empty()) parameters.push_back({name, fmt::format("{}", fmt::join(values, ", "))});
         };
-        add("columns", upstream.columns);
-        if (input == InputPart::columns_and_rows) add("rows", upstream.rows);
+        add(kInputColumns, upstream.columns);
+        if (input == InputPart::columns_and_rows) add(kInputRows, upstream.rows);
         add(kPanesOf, upstream.panes_of);
         node.parameters = std::move(parameters);
+        node.inputs = std::move(upstream.names);
     }
 
     GraphNode& draw(const StepSpec& step, std::string kind, std::string detail) override {
@@ -786,13 +807,17 @@ class Pass final : public PlanContext {
         sink.connector = std::string(type->name());
         sink.dead_letters = options.dead_letters;
         sink.keeps_after_crash = type->keeps_after_crash();
+        const ConfigNode* written = entry.value.find("postings");
+        if (written != nullptr && written->is_sequence() && written->items.empty()) {
+            mistakes_.add(written->place, "C121", fmt::format("'postings' of {} is an empty list", what),
+                          "leave it out for all postings, or name those that it gets");
+        }
         sink.all_postings = options.postings.empty() || (options.postings.size() == 1 && options.postings[0] == "all");
         if (!sink.all_postings) {
-            const ConfigNode& written = *entry.value.find("postings");
             for (std::size_t i = 0; i < options.postings.size(); ++i) {
                 const std::string& name = options.postings[i];
                 if (std::find(posting_names_.begin(), posting_names_.end(), name) == posting_names_.end()) {
-                    mistakes_.add(written.is_sequence() ? written.items[i].place : written.place, "C115",
+                    mistakes_.add(written->is_sequence() ? written->items[i].place : written->place, "C115",
                                   fmt::format("{} wants posting '{}', which is not there", what, name),
                                   did_you_mean(name, posting_names_));
                 }
@@ -814,6 +839,7 @@ class Pass final : public PlanContext {
         std::vector<std::string> columns;
         std::vector<std::string> rows;
         std::vector<std::string> panes_of;
+        std::map<std::string, std::string> names;  ///< of the steps, by what stands in `columns` and `rows`
         std::set<std::string> seen;
     };
 
@@ -832,15 +858,12 @@ class Pass final : public PlanContext {
         for (const std::string& from : step.from) look_upstream(from, upstream);
         if (step.operator_name == "dedup" || step.operator_name == "union") return;
         const bool makes_columns = step.operator_name == "project" || step.operator_name == "lookup";
-        std::string text;
-        for (const ConfigNode::Entry& entry : step.node->entries) {
-            if (entry.key == step.operator_name || entry.key == "from" || entry.key == "owner") continue;
-            text += fmt::format("{}:{}=", entry.key.size(), entry.key);
-            add_canonical(entry.value, text);
-        }
+        std::string text = deciding_text(step);
         if (dot != std::string::npos) text += stream.substr(dot);
-        (makes_columns ? upstream.columns : upstream.rows)
-            .push_back(fmt::format("{} {}", step.operator_name, to_hex(hash128(text)).substr(0, 16)));
+        const std::string hash = to_hex(hash128(text)).substr(0, 16);
+        const std::string& part = (makes_columns ? upstream.columns : upstream.rows)
+                                      .emplace_back(fmt::format("{} {}", step.operator_name, hash));
+        upstream.names.emplace(part, fmt::format("{} {}", step.operator_name, step.name));
     }
 
     /// A source's name, or "sources" for all of them. What they call the event's time decides which pane it enters.

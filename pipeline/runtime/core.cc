@@ -189,6 +189,7 @@ Core::Impl::Impl(const Plan& plan, const Options& options, std::function<void(Ep
     result_.outcomes.resize(plan.outcomes.size());
     result_.pane_outcomes.resize(plan.outcomes.size());
     result_.audit.outcomes.resize(plan.outcomes.size());
+    result_.audit.replays.resize(plan.outcomes.size());
     result_.audit.sources.resize(plan.sources.size());
     committed_.resize(plan.sources.size());
     for (const SourcePlan& source : plan.sources) seeds_.push_back(source_seed(source.name));
@@ -357,7 +358,8 @@ Status Core::Impl::load(const EngineState& state) {
         return Error{"C630", fmt::format("the saved state does not fit this pipeline: {}", what)};
     };
     if (state.cuts.size() != plan_.sources.size()) return foreign("it has other sources");
-    if (state.total_outcomes.size() != total_outcomes_.size() || state.audit.outcomes.size() != total_outcomes_.size())
+    if (state.total_outcomes.size() != total_outcomes_.size() ||
+        state.audit.outcomes.size() != total_outcomes_.size() || state.audit.replays.size() != total_outcomes_.size())
         return foreign("events end otherwise here");
     if (state.audit.sources.size() != plan_.sources.size()) return foreign("it has other sources");
     if (!watermarks_.load(state.watermark, state.source_times)) return foreign("it has other sources");
@@ -649,6 +651,8 @@ void Core::Impl::commit_replay(Chunk& chunk) {
         std::find_if(chunk.outcomes.begin(), chunk.outcomes.end(), [](const EventSum& rows) { return rows.count > 0; });
     const auto code = ended == chunk.outcomes.end() ? kUndecided : ended - chunk.outcomes.begin();
     result_.replay_outcomes.push_back(static_cast<OutcomeCode>(code));
+    result_.audit.replays[static_cast<std::size_t>(code)].add(
+        event_hash(seeds_[chunk.source], chunk.block->messages[chunk.first].sequence, chunk.part));
     std::move(chunk.dead_letters.begin(), chunk.dead_letters.end(), std::back_inserter(result_.dead_letters));
 }
 
@@ -715,6 +719,8 @@ void Core::Impl::commit_epoch(Chunk& chunk) {
     for (auto& lane : chunk.outputs) {
         for (LaneOutput& output : lane) output.clear();
     }
+    for (const DeadLetterReplay& order : result_.cut.replays)
+        result_.audit.replayed.add(event_hash(seeds_[order.source], order.sequence, order.part));
     for (DeadLetter& letter : result_.dead_letters) letter.epoch = chunk.epoch;
     for (std::size_t code = 0; code < total_outcomes_.size(); ++code) total_outcomes_[code] += result_.outcomes[code];
 

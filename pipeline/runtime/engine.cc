@@ -710,8 +710,8 @@ void Engine::Impl::show_equations(const std::vector<Imbalance>& broken) {
 void Engine::Impl::show_audit(const AuditTotals& totals) {
     status_.values.clear();
     for (const ValueSum& value : totals.values) {
-        status_.values.push_back({value.step, value.measure, value.unit, value.scale, value.settled, value.rounding,
-                                  value.adds_up ? wrapping_subtract(value.contributed, value.settled) : 0});
+        status_.values.push_back(
+            {value.step, value.measure, value.unit, value.scale, value.settled, value.rounding, open_of(value)});
     }
     source_sums_ = totals.sources;
 }

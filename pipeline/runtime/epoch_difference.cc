@@ -16,6 +16,7 @@ bool same(const Posting& a, const Posting& b) {
 std::string difference(const AuditTotals& made, const AuditTotals& before) {
     if (made.received != before.received) return "received events";
     if (made.outcomes != before.outcomes) return "events by outcome";
+    if (made.replayed != before.replayed || made.replays != before.replays) return "what was sent again";
     if (made.sources != before.sources) return "sequences of sources";
     return made.values != before.values ? "values" : "postings";
 }

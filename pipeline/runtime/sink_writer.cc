@@ -417,7 +417,12 @@ bool SinkWriter::follow_orders(const EpochResult& epoch) {
     }
     std::vector<Posting> pending;
     for (const HoldOrder& order : epoch.cut.orders) {
-        if (order.sink != plan_.name || !may_end_hold(order.key, epoch.epoch)) continue;
+        if (order.sink != plan_.name) continue;
+        if (!may_end_hold(order.key, epoch.epoch)) {
+            log(LogLevel::warning, "order changes nothing: the posting is not held",
+                {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});
+            continue;
+        }
         const bool resend = order.action == HoldOrder::Action::resend;
         log(LogLevel::warning, resend ? "posting is sent again, as ordered" : "posting is closed, as ordered",
             {{"sink", plan_.name}, {"key", order.key}, {"by", order.who}, {"why", order.why}});

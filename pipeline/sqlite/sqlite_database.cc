@@ -56,7 +56,7 @@ Result<SqliteDatabase> SqliteDatabase::open(const std::string& path, Mode mode) 
     sqlite3* handle = nullptr;
     const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
     database.handle_.reset(handle);
-    if (handle == nullptr) return Error{"F620", fmt::format("cannot open {}: no memory", path)};
+    if (handle == nullptr) return Error{"F626", fmt::format("cannot open {}: no memory", path)};
     sqlite3_extended_result_codes(handle, 1);
     if (code != SQLITE_OK) return database.error("cannot open");
     sqlite3_busy_timeout(handle, 5000);
@@ -108,7 +108,7 @@ Error SqliteDatabase::error(std::string_view doing) const {
         case SQLITE_NOTADB:
             return {"C620", std::move(message)};
         default:
-            return {"F620", std::move(message)};
+            return {"F626", std::move(message)};
     }
 }
 

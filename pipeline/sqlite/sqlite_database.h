@@ -70,7 +70,7 @@ class SqliteDatabase {
     Result<std::int64_t> query_integer(std::string_view sql);
 
     /// The last failure as an Error: E620 busy, full or broken disk (try again), C620 it cannot be opened or is no
-    /// database, F620 damaged or a statement that is wrong.
+    /// database, F626 damaged or a statement that is wrong.
     Error error(std::string_view doing) const;
     int changes() const { return sqlite3_changes(handle_.get()); }
     std::int64_t last_row() const { return sqlite3_last_insert_rowid(handle_.get()); }

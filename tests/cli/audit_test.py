@@ -4,6 +4,8 @@
 """
 import contextlib
 import json
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -121,6 +123,28 @@ class Audit(TaktCase):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("equation 6 (double entry) does not balance", done.stderr)
 
+    def test_a_row_says_no_where_its_own_sums_differ_and_each_imbalance_has_a_row(self):
+        self.run_pipeline()
+        self.change("UPDATE posting_line SET amount = '9.00', amount_units = 900 WHERE posting = 1 AND line = 1",
+                    "UPDATE posting SET quantity_cumulative = '9.000000' WHERE id = 2")
+        said = re.findall(r"equation (\d) \([a-z ]+\) does not balance: (.*)", self.audit().stderr)
+        self.assertEqual({equation for equation, _ in said}, {"4", "6"})
+        rows = json.loads(self.audit("--format", "json").stdout)
+        found = [(row["equation"][0], row["imbalance"]) for row in rows if "imbalance" in row]
+        self.assertEqual(found, said)
+        self.assertEqual({row["balances"] for row in rows if "imbalance" in row}, {"NO"})
+        self.assertEqual({row["balances"] for row in rows if "imbalance" not in row}, {"yes"})
+
+    def test_another_posting_under_the_key_of_a_refused_one_is_found(self):
+        self.run_pipeline()
+        self.change("UPDATE posting SET payload_hash = 'beef' WHERE id = 1")
+        shutil.rmtree(self.path / "state")
+        self.run_pipeline()  # the sink refuses the posting that it has otherwise
+        done = self.audit()
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stderr, r"equation 5 \(sink\) does not balance: posting \w{32} in the ledger is another one than was made: it has payload beef, "
+                                      r"quantity (\S+) pcs, amount (\S+) EUR; made was payload \w{32}, quantity \1 pcs, amount \2 EUR")
+
     def test_a_ledger_that_is_ahead_of_the_state_is_found(self):
         self.run_pipeline()
         self.change("UPDATE posting SET epoch = 99 WHERE id = (SELECT max(id) FROM posting)")
@@ -159,12 +183,24 @@ class Audit(TaktCase):
         self.assertNotIn(" 0 in open windows", done.stdout)
 
     def test_what_is_no_state_is_refused(self):
-        done = self.takt("audit", "nowhere")
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("C704", done.stderr)
+        for folder in ("nowhere", "."):
+            for verb in (["audit", folder], ["outbox", "list", folder], ["outbox", "resend", folder, "--all", "--why", "a try"],
+                         ["outbox", "close", folder, "--all", "--why", "a try"]):
+                done = self.takt(*verb)
+                self.assertEqual(done.returncode, 2, verb)
+                self.assertIn("C704", done.stderr, verb)
         self.run_pipeline()
         self.assertIn("C635", self.audit("--sink", "other").stderr)
         self.assertEqual(self.takt("audit", "state", "--ledger", "none.db").returncode, 2)
+
+    def test_the_sinks_that_may_have_written_a_ledger_are_named(self):
+        with open(self.path / "small.yaml", "a", encoding="utf-8") as config:
+            config.write("  second: { sqlite: second.db }\n  third: { sqlite: third.db }\n")
+        self.run_pipeline()
+        done = self.audit()
+        self.assertEqual(done.returncode, 2)
+        self.assertTrue(done.stderr.endswith("Name it with --sink: ledger, second, third\n"), done.stderr)
+        self.assertEqual(self.audit("--sink", "ledger").returncode, 0)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ class ConfigChange(TaktCase):
     def expect_balance(self):
         done = self.takt("audit", "state", "--ledger", "ledger.db")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
 
     def run_first_part(self):
         self.write_config()
@@ -154,7 +155,9 @@ class ConfigChange(TaktCase):
         log = self.run_until(5, "--drop-state", "receipt")
         self.assertIn("state was dropped", log)
         self.assertIn("amount 1.125000000 EUR", log)
-        self.expect_balance()
+        books = self.expect_balance()
+        self.assertRegex(books, r"value accepted for ledger: .* rounding \+ 1\.125 dropped\n")
+        self.assertRegex(books, r"receipt quantity pcs +events brought .* \+ dropped 9")
         # What was dropped once need not be named again.
         self.write_config(window="30m", follow="false")
         done = self.start()

@@ -87,6 +87,7 @@ class Dlq(unittest.TestCase):
         done = subprocess.run([daemon_test.TAKT, "audit", self.path / "state", "--ledger", self.path / "ledger.db"], capture_output=True, text=True,
                               check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
 
     def stop(self, daemon):
         daemon.signal(signal.SIGTERM)
@@ -109,9 +110,10 @@ class Dlq(unittest.TestCase):
         self.dlq("export", "--id", "1", "--to", self.path / "out")
         file = self.path / "out/1.event"
         file.write_text(file.read_text(encoding="utf-8").replace('"two"', "2") + "\n", encoding="utf-8")
-        self.assertIn("C655", self.dlq("retry", "--reason", "DECODE", "--edit", file, expect=2))
+        self.assertIn("C655", self.dlq("retry", "--reason", "DECODE", "--edit", file, "--why", "corrected", expect=2))
         self.assertIn("1 retry ordered", self.dlq("retry", "--id", "1", "--edit", file, "--by", "anna", "--why", "typed as a word"))
-        self.assertIn("1 retry ordered", self.dlq("retry", "--reason", "ID_CONFLICT"))
+        self.assertIn("--why", self.dlq("retry", "--reason", "ID_CONFLICT", expect=2))
+        self.assertIn("1 retry ordered", self.dlq("retry", "--reason", "ID_CONFLICT", "--why", "corrected"))
         self.assertEqual(self.states(), [("DECODE", "replayed"), ("ID_CONFLICT", "replayed")])
 
         with self.daemon() as daemon:
@@ -123,11 +125,13 @@ class Dlq(unittest.TestCase):
             daemon.said("phase=running")
             self.stop(daemon)
         self.assertEqual(self.posted(), [(1, "3.000000", 2)])
-        self.audit()
+        self.assertIn("dead letters sent again: 2 = 1 accepted + 0 duplicates + 0 filtered + 1 dead-lettered again + 0 that hold no event\n", self.audit())
         shown = self.dlq("show", "1")
+        self.assertRegex(shown, r'bytes as received\n.*"quantity":"two"')
+        self.assertRegex(shown, r'bytes as edited for retry 1\n.*"quantity":2}')
         self.assertRegex(shown, r"anna +retry ordered, with an edited event +typed as a word")
         self.assertRegex(shown, r"retry 1 ended in epoch \d+: accepted")
-        self.assertIn("C653: dead letter 1 cannot be retried: it was accepted", self.dlq("retry", "--id", "1", expect=2))
+        self.assertIn("C653: dead letter 1 cannot be retried: it was accepted", self.dlq("retry", "--id", "1", "--why", "corrected", expect=2))
         self.dlq("discard", "--id", "2", expect=2)  # without a reason
         self.dlq("discard", "--id", "2", "--why", "the first one counts")
         self.assertEqual(self.states(), [("DECODE", "accepted"), ("ID_CONFLICT", "discarded")])
@@ -143,7 +147,7 @@ class Dlq(unittest.TestCase):
         state = ["--state", self.path / "state"]
         with self.daemon() as daemon:
             self.await_states(("DECODE", "open"), ("ID_CONFLICT", "open"))
-            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json", "--why", "corrected")
             self.await_states(("DECODE", "accepted"), ("ID_CONFLICT", "open"))
             self.append(event("07:20:00", 2, "2"))  # in already, as it was corrected
             self.append(event("09:00:00", 3))
@@ -169,7 +173,7 @@ class Dlq(unittest.TestCase):
         self.append(event("06:30:00", 4) + event("07:30:00", 3))
         with self.daemon() as daemon:
             await_that(self.posted, "the posting")
-            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json", "--why", "corrected")
             await_that(lambda: len(self.posted()) == 2, "the revision")
             self.stop(daemon)
         keys = [key for key, in self.ledger("SELECT key FROM posting ORDER BY revision")]
@@ -189,10 +193,10 @@ class Dlq(unittest.TestCase):
         (self.path / "new.json").write_text(event("06:10:00", 2, "2"), encoding="utf-8")
         with self.daemon() as daemon:
             self.await_states(("DECODE", "open"), ("ID_CONFLICT", "open"))
-            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json", "--why", "corrected")
             self.await_states(("DECODE", "accepted"), ("ID_CONFLICT", "open"))
             (self.path / "new.json").write_text(event("06:30:00", 4, "4"), encoding="utf-8")
-            self.dlq("retry", "--id", "2", "--edit", self.path / "new.json")
+            self.dlq("retry", "--id", "2", "--edit", self.path / "new.json", "--why", "corrected")
             daemon.signal(signal.SIGKILL)
             daemon.end()
         with self.daemon() as daemon:
@@ -214,7 +218,7 @@ class Dlq(unittest.TestCase):
         with self.daemon() as daemon:
             self.await_states(("DECODE", "open"), ("ID_CONFLICT", "open"))
             await_that(self.posted, "the first window is over")
-            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json")
+            self.dlq("retry", "--id", "1", "--edit", self.path / "new.json", "--why", "corrected")
             self.await_states(("TOO_LATE", "rejected"), ("ID_CONFLICT", "open"))
             self.stop(daemon)
         self.assertEqual(self.posted(), [(1, "1.000000", 1)])

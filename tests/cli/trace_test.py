@@ -159,6 +159,20 @@ class Trace(TaktCase):
         done = self.trace(key)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
 
+    def test_a_difference_that_was_changed_is_no_proof(self):
+        for revision, before, after in ((1, "0.00", "2.50"), (2, "2.50", "3.00")):
+            key = self.key("receipt", "PUMP", 6, revision)
+            self.assertEqual(self.trace(key).returncode, 0)
+            self.ask(f"UPDATE posting SET amount = '9.99', amount_units = 999 WHERE key = '{key}'")
+            done = self.trace(key)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertEqual(done.stdout.splitlines()[-1], f"NOT proved: the ledger posts amount 9.99 EUR and had {before} before it, which does not make the "
+                                                           f"{after} after it")
+        self.ask(f"DELETE FROM posting WHERE key = '{self.key('receipt', 'PUMP', 6, 1)}'")
+        done = self.trace(key)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("NOT proved: the ledger lacks the revision before it", done.stdout)
+
     def test_an_id_that_came_before_the_range_counts_once(self):
         # The retry of an event that went to another pane: its first coming lies before the range.
         floor = [event(1, "06:10", 1), event(2, "09:10", 1, "VALVE"), event(1, "09:20", 4, "VALVE"), event(3, "09:30", 2, "VALVE")]
@@ -212,11 +226,29 @@ class Trace(TaktCase):
         self.assertEqual([row["difference"] for row in json.loads(part.stdout)], ["missing"])
         self.assertEqual(self.replay("--from", "2026-05-13").returncode, 0)
 
+    def test_a_replay_adds_up_what_was_posted(self):
+        first, last = (self.key("receipt", "PUMP", 6, revision) for revision in (1, 2))
+        for change, posted in ((f"amount = '9.99' WHERE key = '{first}'", "10.49"),
+                               (f"amount = '2.50', amount_cumulative = '8.00' WHERE key = '{first}'", None),  # a later one has its own
+                               (f"amount_cumulative = '8.00' WHERE key = '{last}'", "3.00")):
+            self.ask(f"UPDATE posting SET {change}")
+            done = self.replay("--format", "json")
+            found = [(row["difference"], row["posted_amount"], row["amount"]) for row in json.loads(done.stdout)]
+            self.assertEqual(found, [("different", posted, "3.00")] if posted else [], change)
+            self.assertEqual(done.returncode, 1 if posted else 0)
+            self.assertEqual("the cumulative value of 1 of these is not the sum of what was posted" in self.replay().stdout, bool(posted))
+
     def test_mistakes_have_codes(self):
         key = next(iter(self.postings()))
         self.assertIn("C663", self.trace().stderr)
         self.assertEqual(self.trace().returncode, 2)
-        self.assertIn("D621", self.trace("ffffffffff").stderr)
+        for unknown in ("ffffffffff", "ff"):
+            self.assertIn("D621", self.trace(unknown).stderr)
+            self.assertEqual(self.trace(unknown).returncode, 2)
+        for end in ("2026-05-11", "2026-05-13"):
+            done = self.replay("--from", "2026-05-13", "--to", end)
+            self.assertIn("C668", done.stderr)
+            self.assertEqual(done.returncode, 2)
         self.assertIn("C661", self.trace("--event", "e1", "--source", "roof").stderr)
         text = (self.path / "small.yaml").read_text(encoding="utf-8")
         self.write_config(text.replace("pipeline: small", "pipeline: large"))

@@ -42,8 +42,8 @@ class LedgerAuditTest : public testing::Test {
         ASSERT_TRUE(sink.deliver(postings).ok());
         ASSERT_TRUE(sink.finish().ok());
     }
-    LedgerAudit audit(std::uint64_t until_epoch = 100, const std::vector<std::string>& keys = {}) {
-        Result<LedgerAudit> audit = audit_ledger(path_, "plant_to_ledger", until_epoch, keys);
+    LedgerAudit audit(std::uint64_t until_epoch = 100, const std::vector<const Posting*>& asked = {}) {
+        Result<LedgerAudit> audit = audit_ledger(path_, "plant_to_ledger", until_epoch, asked);
         EXPECT_TRUE(audit.ok()) << audit.error().text();
         return audit.ok() ? *audit : LedgerAudit{};
     }
@@ -77,12 +77,33 @@ TEST_F(LedgerAuditTest, SumsAreThoseOfThePostings) {
     EXPECT_EQ(found.last_epoch, 9u);
 }
 
-TEST_F(LedgerAuditTest, LooksAtEpochsAndKeysThatItIsAskedFor) {
+TEST_F(LedgerAuditTest, LooksAtEpochsAndPostingsThatItIsAskedFor) {
     EXPECT_EQ(audit(8).postings[0].count, 2u) << "the revision is of epoch 9";
-    const LedgerAudit asked = audit(100, {postings_[2].key, "not there"});
+    const Posting not_there = goods_receipt("d", 1, 1);
+    const LedgerAudit asked = audit(100, {&postings_[2], &not_there});
     ASSERT_EQ(asked.asked.size(), 1u);
     EXPECT_EQ(asked.asked[0].count, 1u);
     EXPECT_EQ(asked.asked[0].amount, -922);
+    EXPECT_THAT(asked.imbalances, IsEmpty());
+}
+
+TEST_F(LedgerAuditTest, ARowThatIsAnotherPostingThanTheOneThatIsAskedForIsNamed) {
+    Posting other_payload = postings_[2];
+    other_payload.payload_hash = "c0de";
+    Posting other_amount = postings_[2];
+    other_amount.amount = -500;
+    for (const Posting& made : {other_payload, other_amount}) {
+        const LedgerAudit found = audit(100, {&made});
+        EXPECT_THAT(found.asked, IsEmpty());
+        ASSERT_EQ(found.imbalances.size(), 1u);
+        EXPECT_EQ(found.imbalances[0].equation, Equation::sink);
+        EXPECT_EQ(found.imbalances[0].text,
+                  fmt::format("posting {0} in the ledger is another one than was made: it has payload {1}, quantity "
+                              "-1.000000 pcs, amount -9.22 EUR; made was payload {2}, quantity -1.000000 pcs, amount "
+                              "{3} EUR",
+                              made.key, postings_[2].payload_hash, made.payload_hash,
+                              format_decimal(made.amount, made.amount_scale)));
+    }
 }
 
 TEST_F(LedgerAuditTest, WhatSomebodyChangedIsNamed) {

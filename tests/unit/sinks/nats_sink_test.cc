@@ -216,6 +216,44 @@ TEST_F(NatsSinkTest, AKeyInTheSubjectHoldsBeyondTheDuplicateWindow) {
     EXPECT_EQ(stored(), 3u);
 }
 
+// Servers (2.9) count the messages of a filter wrongly where a subject has several, from a sequence in the middle on.
+TEST_F(NatsSinkTest, AStartReadsBackToTheEndWhateverTheServerCounts) {
+    std::vector<DeadLetter> letters(3);
+    const auto keep = [&](JetStreamSink& sink, int round) {
+        for (std::size_t i = 0; i < letters.size(); ++i) {
+            letters[i].source = "floor";
+            letters[i].sequence = 10 * static_cast<std::uint64_t>(round) + i;
+        }
+        ASSERT_TRUE(sink.keep(letters).ok());
+    };
+    constexpr int kRounds = 40;
+    std::vector<SinkPosition> positions;
+    {
+        JetStreamSink first(options_);
+        first.resume({.run = {"state", 1}, .confirmed = {}, .unconfirmed = false});
+        ASSERT_TRUE(first.open().ok());
+        for (int round = 0; round < kRounds; ++round) {
+            deliver(first, postings(5 * round, 5 * round + 5));
+            keep(first, round);
+            positions.push_back(first.position());
+        }
+    }
+    const std::uint64_t all = stored();
+    ASSERT_EQ(all, 8u * kRounds);
+    for (std::size_t from = 0; from < positions.size(); from += 3) {
+        JetStreamSink next(options_);
+        next.resume({.run = {"state", 2}, .confirmed = positions[from], .unconfirmed = true});
+        const Status opened = next.open();
+        ASSERT_TRUE(opened.ok()) << "after " << positions[from].last_sequence << ": " << opened.error().text();
+        for (int round = static_cast<int>(from) + 1; round < kRounds; ++round) {
+            for (const Sink::Delivery& one : deliver(next, postings(5 * round, 5 * round + 5)))
+                ASSERT_EQ(one.state, Sink::State::accepted);
+            keep(next, round);
+        }
+    }
+    EXPECT_EQ(stored(), all);
+}
+
 TEST_F(NatsSinkTest, AStartReadsBackWhatWasSentHoweverLongAgo) {
     // Nothing in the subject tells postings apart, and the duplicate window is over when the second run sends.
     jsStreamConfig config;

@@ -164,7 +164,7 @@ TEST(SqliteSink, AFailureTakesTheWholeCallBack) {
                           "raise(FAIL, 'no'); END")
                     .ok());
     const std::vector<Posting> postings{goods_receipt("a", 1, 1), goods_receipt("b", 1, 3)};
-    EXPECT_FALSE(sink.deliver(postings).ok());
+    EXPECT_EQ(sink.deliver(postings).error().code, "F626");
     EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "0");
     EXPECT_EQ(deliver_one(sink, postings[0]).state, Sink::State::accepted) << "the sink goes on";
 }

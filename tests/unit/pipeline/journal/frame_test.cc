@@ -179,6 +179,11 @@ TEST(Frame, NothingThatItDoesNotKnowIsLeftOut) {
     const std::vector<flatbuffers::Offset<wire::EventSum>> outcomes = {wire::CreateEventSumDirect(sums, 3)};
     const std::string other = finished(sums, wire::CreateAuditSectionDirect(sums, 0, &outcomes, 3));
     EXPECT_THAT(message_of(frame_of_section(9, other)), HasSubstr("outcome that the plan does not have"));
+    flatbuffers::FlatBufferBuilder again;
+    const std::vector<flatbuffers::Offset<wire::EventSum>> replays = {wire::CreateEventSumDirect(again, 3)};
+    const std::string replayed =
+        finished(again, wire::CreateAuditSectionDirect(again, 0, nullptr, 3, nullptr, nullptr, nullptr, 0, &replays));
+    EXPECT_THAT(message_of(frame_of_section(9, replayed)), HasSubstr("outcome that the plan does not have"));
     flatbuffers::FlatBufferBuilder fine;
     const std::vector<flatbuffers::Offset<wire::ValueSum>> values = {
         wire::CreateValueSumDirect(fine, "step", "amount", nullptr, 39)};

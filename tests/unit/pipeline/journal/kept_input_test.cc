@@ -12,7 +12,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 FrameContext context(const std::vector<std::string>& sources, std::uint64_t incarnation) {
     FrameContext context;
@@ -96,9 +95,27 @@ TEST_F(KeptInputTest, SaysWhatIsGoneWithRemovedFrames) {
     ASSERT_GT(gone, 9u);
     EXPECT_THAT(read(gone, sequence_),
                 testing::StartsWith(fmt::format("C667: the journal of ./state has the messages of source 'heard' from "
-                                                "{} on; those from {} to {} are gone",
+                                                "{} on, and not those from {} to {}",
                                                 gone + 1, gone, gone)));
     EXPECT_THAT(read(gone + 1, sequence_), testing::EndsWith(fmt::format("{}-{} ", sequence_ - 2, sequence_)));
+}
+
+TEST_F(KeptInputTest, SaysFromWhereOnItIsWholeWhereTheSourceWasAnotherOne) {
+    write(2);
+    sequence_ += 40;  // a stream of its name was read in between, which keeps its messages itself
+    write(2, {"read", "other"});
+    write(2);
+    EXPECT_EQ(read(1, 100),
+              "1-3 4-6 C667: the journal of ./state has the messages of source 'heard' from 47 on, and not "
+              "those from 1 to 46");
+    EXPECT_EQ(read(47, 100), "47-49 ");
+}
+
+TEST_F(KeptInputTest, SequencesThatBeganAgainAreNotMixed) {
+    write(2);
+    sequence_ = 0;
+    write(2);
+    EXPECT_THAT(read(1, 100), HasSubstr("C667: source 'heard' begins at 1 again in epoch 3"));
 }
 
 }  // namespace

@@ -97,8 +97,10 @@ inline Frame full_frame(std::uint64_t epoch) {
     result.audit.received = {kMost, hash128("received")};
     result.audit.outcomes = {{}, {1, hash128("one")}, {}, {}, {}, {kMost, hash128("five")}, {}};
     result.audit.sources = {{kMost, {1, 2, 3, kMost}}, {}, {5, {}}};
-    result.audit.values = {{"costs", "amount", "EUR", 38, true, true, kGreatest, -kGreatest - 1, -1},
-                           {"sums", "parts", "", 0, false, false, 0, 0, 0}};
+    result.audit.values = {{"costs", "amount", "EUR", 38, true, true, kGreatest, -kGreatest - 1, -1, -7},
+                           {"sums", "parts", "", 0, false, false, 0, 0, 0, 0}};
+    result.audit.replayed = {kMost - 5, hash128("replayed")};
+    result.audit.replays = {{1, hash128("no event")}, {}, {}, {}, {}, {}, {kMost, hash128("again")}};
     result.audit.postings = {{"goods_receipt", "pcs", "EUR", 38, 2, kMost, kGreatest, -1, 7, -kGreatest, hash128("p")},
                              {"", "", "", 0, 0, 0, 0, 0, 0, 0, {}}};
     result.postings = {posting(), bare_posting()};
@@ -144,11 +146,13 @@ inline std::string text_of(const AuditTotals& totals) {
     const auto events = [](const EventSum& sum) { return fmt::format("{} {}", sum.count, to_hex(sum.hash)); };
     std::string text = fmt::format("audit received {}\n", events(totals.received));
     for (const EventSum& outcome : totals.outcomes) text += fmt::format("outcome {}\n", events(outcome));
+    text += fmt::format("replayed {}\n", events(totals.replayed));
+    for (const EventSum& outcome : totals.replays) text += fmt::format("replay {}\n", events(outcome));
     for (const SourceSum& source : totals.sources)
         text += fmt::format("source {} {}\n", source.received, fmt::join(source.holes, " "));
     for (const ValueSum& v : totals.values) {
-        text += fmt::format("value '{}' '{}' '{}' {} {} {} {} {} {}\n", v.step, v.measure, v.unit, v.scale, v.posts,
-                            v.adds_up, number(v.contributed), number(v.settled), number(v.rounding));
+        text += fmt::format("value '{}' '{}' '{}' {} {} {} {} {} {} {}\n", v.step, v.measure, v.unit, v.scale, v.posts,
+                            v.adds_up, number(v.contributed), number(v.settled), number(v.rounding), number(v.dropped));
     }
     for (const PostingSum& p : totals.postings) {
         text += fmt::format("postings '{}' '{}' '{}' {} {} {} {} {} {} {} {}\n", p.type, p.unit, p.currency,

@@ -22,7 +22,7 @@ std::string code_of(const Result<StateDirectory>& state) {
 TEST(StateDirectory, EachOpenIsANewIncarnation) {
     const JournalFolder folder;
     for (std::uint64_t expected = 1; expected <= 3; ++expected) {
-        const auto state = StateDirectory::open(real_disk(), folder / "state", kPlant);
+        const auto state = StateDirectory::open(real_disk(), folder / "plants/press/state/", kPlant);
         ASSERT_TRUE(state) << state.error().text();
         EXPECT_EQ(state->incarnation(), expected);
         std::vector<std::string> names;
@@ -46,6 +46,10 @@ TEST(StateDirectory, ASecondOwnerIsToldWhoHoldsIt) {
     EXPECT_EQ(third->incarnation(), 2u);  // the refused one was none
     const auto fourth = StateDirectory::open(real_disk(), folder / "state", kPlant);
     EXPECT_THAT(fourth.error().message, testing::EndsWith("process 1, incarnation 2, boot b"));
+}
+
+TEST(StateDirectory, ThisProcessKnowsTheBootOfTheMachine) {
+    EXPECT_EQ(this_process().boot.size(), 36u) << this_process().boot;
 }
 
 TEST(StateDirectory, BelongsToOnePipelineForGood) {
@@ -115,7 +119,7 @@ TEST(StateDirectory, TheNumberRisesWhereverThePowerIsCut) {
                 disk.cut_power_at(cut);
                 try {
                     for (int opens = 0; opens < 3; ++opens) {
-                        const auto state = StateDirectory::open(disk, "state", kPlant);
+                        const auto state = StateDirectory::open(disk, "plants/press/state", kPlant);
                         ASSERT_TRUE(state) << state.error().text();
                         highest = state->incarnation();
                     }
@@ -123,7 +127,7 @@ TEST(StateDirectory, TheNumberRisesWhereverThePowerIsCut) {
                     was_cut = true;
                 }
                 disk.start_again(kept);
-                const auto state = StateDirectory::open(disk, "state", kPlant);
+                const auto state = StateDirectory::open(disk, "plants/press/state", kPlant);
                 ASSERT_TRUE(state) << "cut " << cut << " seed " << seed << ": " << state.error().text();
                 EXPECT_GT(state->incarnation(), highest) << "cut " << cut << " seed " << seed;
                 if (!was_cut) break;

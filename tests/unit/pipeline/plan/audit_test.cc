@@ -110,7 +110,20 @@ TEST(Audit, EachMistakeBreaksItsEquation) {
              e.audit.outcomes[0].add({1, 2});
              e.audit.received.add({1, 2});
          }},
+        {"2 ",
+         [](EpochResult& e) {
+             e.audit.replayed.add({1, 2});
+         }},
+        {"2 ",
+         [](EpochResult& e) {
+             e.audit.replays = {{1, {1, 2}}};
+         }},
         {"3 ", [](EpochResult& e) { ++e.audit.values[0].rounding; }},
+        {"3 ",
+         [](EpochResult& e) {
+             ++e.audit.values[0].dropped;
+             e.cut.flush = true;
+         }},
         {"3 ", [](EpochResult& e) { ++e.audit.values[0].settled; }},
         {"3 ",
          [](EpochResult& e) {
@@ -163,6 +176,30 @@ TEST(Audit, WhatStandsInAnEpochIsWhatItsTotalsGrewBy) {
     EXPECT_EQ(gaps({}, letter), "") << "a row of a pane is no event";
 }
 
+TEST(Audit, WhatIsSentAgainHasItsOwnSums) {
+    EpochResult again;
+    again.epoch = 2;
+    again.audit = good_epoch().audit;
+    again.cut.replays.resize(2);
+    again.replay_outcomes = {kMalformed, 2};
+    again.audit.replays.resize(3);
+    for (const std::uint64_t sequence : {4, 7}) {
+        const Hash128 event = event_hash(source_seed("floor"), sequence, 0);
+        again.audit.replayed.add(event);
+        again.audit.replays[sequence == 4 ? kMalformed : 2].add(event);
+    }
+    again.dead_letters = {dead_letter("floor", 4)};
+    again.dead_letters[0].replay = 1;
+    const AuditTotals before = good_epoch().audit;
+    EXPECT_EQ(gaps(before, again), "");
+    EpochResult other = again;
+    other.dead_letters[0].sequence = 7;
+    EXPECT_EQ(gaps(before, other), "2 ");
+    other = again;
+    other.replay_outcomes.pop_back();
+    EXPECT_EQ(gaps(before, other), "2 ");
+}
+
 TEST(Audit, PanesAreLookedAtOneByOne) {
     AuditTotals totals = good_epoch().audit;
     totals.values[0].contributed += 100;
@@ -175,6 +212,11 @@ TEST(Audit, PanesAreLookedAtOneByOne) {
     EXPECT_THAT(find_open_imbalances(totals, whole), IsEmpty());
     ValueSum stranger = open;
     stranger.unit = "USD";
+    AuditTotals dropped = totals;
+    dropped.values[0].dropped = 100;
+    EXPECT_EQ(open_of(dropped.values[0]), 0);
+    EXPECT_THAT(find_open_imbalances(dropped, {}), IsEmpty());
+    EXPECT_EQ(find_open_imbalances(dropped, whole).size(), 1u);
     whole.push_back(stranger);
     const auto found = find_open_imbalances(totals, whole);
     ASSERT_EQ(found.size(), 1u);
@@ -230,6 +272,9 @@ TEST(Audit, TwoEventsForTwoOthersChangeTheSum) {
 TEST(Audit, TotalsAreSavedWhole) {
     AuditTotals totals = good_epoch().audit;
     totals.add(posting_of("c", 1, (Int128{1} << 100), (Int128{1} << 100)));
+    totals.values[0].dropped = -3;
+    totals.replayed.add({5, 6});
+    totals.replays = {{}, {1, {5, 6}}};
     std::string bytes;
     ByteWriter out(bytes);
     save_totals(totals, out);

@@ -9,6 +9,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -62,6 +63,27 @@ TEST(ConfigChange, WhatNoStateDependsOnIsNoEdit) {
     EXPECT_THAT(edits_of("lateness: 1h\n", "lateness: 60m\n"), IsEmpty());
 }
 
+TEST(ConfigChange, WhoMustActOnDeadLettersIsNoEdit) {
+    const std::string checked =
+        "tables: { prices: { key: item, columns: { price: int }, rows: [[a, 1]] } }\n" +
+        replaced(kAll, "  - dedup: once",
+                 "  - require: valid\n    rules: { owner: { that: quantity > decimal(\"0\"), owner: me } }\n"
+                 "  - lookup: priced\n    with: { found: 'prices[key]' }\n    missing: { owner: me }\n"
+                 "  - dedup: once");
+    for (const auto& [what, with] : {std::pair("\"), owner: me", "\"), owner: you"),
+                                     {"\"), owner: me", "\")"},
+                                     {"missing: { owner: me }", "missing: { owner: you }"},
+                                     {"    missing: { owner: me }\n", ""}}) {
+        const std::string other = replaced(checked, what, with);
+        EXPECT_THAT(edits_between(checked, other), IsEmpty()) << with;
+        EXPECT_NE(plan_of(checked)->config_hash, plan_of(other)->config_hash);
+    }
+    EXPECT_THAT(edits_between(checked, replaced(checked, "> decimal", ">= decimal")),
+                ElementsAre(AllOf(HasSubstr("new uid: aggregate hourly (uid hourly): rows: require "),
+                                  EndsWith(" -> require valid")),
+                            HasSubstr("daily")));
+}
+
 TEST(ConfigChange, AnotherNameOfOneStateIsMapped) {
     EXPECT_THAT(edits_of("dedup: once", "dedup: ids\n    uid_was: once"),
                 ElementsAre("mapped: dedup ids: uid once -> ids"));
@@ -101,9 +123,13 @@ TEST(ConfigChange, StatelessStepsBeforeAWindowDecideWhatItHolds) {
     const std::string with_column = replaced(kAll, "  - dedup: once",
                                              "  - project: more\n    set: { twice: quantity }\n"
                                              "  - dedup: once");
-    EXPECT_THAT(edits_between(with_column, replaced(with_column, "twice: quantity", "twice: quantity + quantity")),
-                ElementsAre(HasSubstr("new uid: dedup once"), HasSubstr("new uid: aggregate hourly"),
-                            HasSubstr("new uid: posting daily")));
+    EXPECT_THAT(
+        edits_between(with_column, replaced(with_column, "twice: quantity", "twice: quantity + quantity")),
+        ElementsAre(AllOf(HasSubstr("new uid: dedup once (uid once): columns: project "), EndsWith(" -> project more")),
+                    HasSubstr("new uid: aggregate hourly"), HasSubstr("new uid: posting daily")));
+    EXPECT_THAT(edits_between(kAll, with_column),
+                ElementsAre("new uid: dedup once (uid once): columns: none -> project more", HasSubstr("hourly"),
+                            HasSubstr("daily")));
 }
 
 TEST(ConfigChange, AUidThatIsGoneDropsItsState) {
@@ -120,6 +146,8 @@ TEST(ConfigChange, APostingKeepsItsDocumentsUnderItsNameAndUid) {
     EXPECT_THAT(edits_of("  daily: {", "  per_day: { uid: daily,"), ElementsAre(HasSubstr("type: daily -> per_day")));
     EXPECT_THAT(edits_of("  daily: {", "  daily: { uid: second, uid_was: daily,"),
                 ElementsAre(HasSubstr("documents: daily -> second")));
+    const auto second = plan_of(replaced(kAll, "  daily: {", "  daily: { uid: second, uid_was: daily,"));
+    EXPECT_THAT(compare_state(kept_by(*plan_of(kAll)), *second).at(0).why, HasSubstr("Take both back"));
 }
 
 TEST(ConfigChange, PostingsOfSingleEventsKeepNothing) {
@@ -231,6 +259,12 @@ TEST(ConfigChange, WhatIsDroppedIsCountedAndTheBooksBalance) {
     EXPECT_THAT(other.edits(), ElementsAre(HasSubstr("window: tumbling 1d -> tumbling 12h; 1 entries; not yet told: "
                                                      "quantity 3.250000 pcs")));
     EXPECT_THAT(other.core().find_open_imbalances(), IsEmpty());
+    const auto value = [&](const char* step) {
+        const auto& values = other.state().audit.values;
+        return *std::find_if(values.begin(), values.end(), [&](const ValueSum& one) { return one.step == step; });
+    };
+    EXPECT_EQ(format_decimal_shortest(value("daily").dropped, value("daily").scale), "3.25");
+    EXPECT_EQ(open_of(value("daily")), 0);
     other.finish();
     ASSERT_EQ(other.postings.size(), 1u) << "the pane of 07:00 was not told yet";
     EXPECT_EQ(other.postings[0].quantity, 450);

@@ -44,6 +44,9 @@ TEST(Planner, NamesThatAreNotThereHavePlaceAndProposal) {
     EXPECT_THAT(mistakes_of(around("sinks: { out: { memory: {}, postings: [hurly] } }\n" + kGoodPosting)),
                 AllOf(HasSubstr("error C115: sink 'out' wants posting 'hurly', which is not there"),
                       HasSubstr("did you mean 'hourly'?")));
+    EXPECT_THAT(mistakes_of(around("sinks: { out: { memory: {}, postings: [] } }\n" + kGoodPosting)),
+                AllOf(HasSubstr("test.yaml:3:39: error C121: 'postings' of sink 'out' is an empty list"),
+                      HasSubstr("leave it out for all postings")));
     EXPECT_THAT(
         mistakes_of(around("sinks: { out: { memry: {} } }\n" + kGoodPosting)),
         AllOf(HasSubstr("error C106: unknown connector 'memry' in sink 'out'"), HasSubstr("did you mean 'memory'?")));

@@ -72,6 +72,8 @@ TEST(Retry, AnEditedEventIsAcceptedUnderItsOwnPlace) {
     EXPECT_EQ(second.messages, 0u);
     EXPECT_EQ(second.rows, 0u);
     EXPECT_EQ(second.cuts[0].last_sequence, 2u);
+    EXPECT_EQ(second.audit.replayed, (EventSum{1, event_hash(source_seed("a"), 1, 0)}));
+    EXPECT_EQ(second.audit.replays[kAccepted], second.audit.replayed);
 }
 
 TEST(Retry, EveryOtherEndIsTold) {
@@ -94,6 +96,8 @@ TEST(Retry, EveryOtherEndIsTold) {
     EXPECT_EQ(letter.ingest_time, 77);
     EXPECT_EQ(letter.reason, "MISSING_FIELD");
     EXPECT_EQ(letter.bytes, cut.replays[3].data);
+    EXPECT_THAT(find_imbalances(epoch, std::vector<std::string>{"a"}), testing::IsEmpty());
+    EXPECT_EQ(epoch.audit.replays[run.made->codes.incomplete], (EventSum{1, event_hash(source_seed("a"), 8, 3)}));
 }
 
 TEST(Retry, WhatIsTooLateStaysSoAndTheWatermarkStaysWhereItIs) {
