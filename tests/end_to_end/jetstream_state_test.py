@@ -2,7 +2,9 @@
 
     jetstream_state_test.py TAKT
 """
+import contextlib
 import shutil
+import sqlite3
 
 from daemon_case import PATIENCE_S, DaemonCase, main
 
@@ -23,6 +25,11 @@ engine: {{ epoch: 10ms }}
 """
 
 
+# What each minute has made; the source is idle soon.
+PER_MINUTE = PIPELINE.replace("event_time }}", "event_time, idle: 1s }}").replace(
+    "correlation: event_id, quantity: decimal(quantity)", "window: {{ tumbling: 1m }}, quantity: sum(quantity)")
+
+
 class JetStreamState(DaemonCase):
     snapshot_interval = "1h"
 
@@ -33,7 +40,7 @@ class JetStreamState(DaemonCase):
 
     def publish(self, count):
         for number in range(self.published, self.published + count):
-            self.client.request("plant.events", {"event_id": f"e{number}", "kind": "produced", "event_time": f"2026-05-12T06:00:{number % 60:02}Z",
+            self.client.request("plant.events", {"event_id": f"e{number}", "kind": "produced", "event_time": f"2026-05-12T06:{number // 60:02}:{number % 60:02}Z",
                                                  "material": "PUMP", "quantity": 1})
         self.published += count
 
@@ -101,6 +108,22 @@ class JetStreamState(DaemonCase):
         self.client.request("$JS.API.STREAM.PURGE.PLANT", {"seq": 11})
         self.refused_with("F533")
         self.assertEqual(len(self.posted()), 20)
+
+    def test_a_replay_of_a_source_with_idle_sees_what_the_ledger_lacks(self):
+        self.configure(PER_MINUTE, start="first")
+        self.start()
+        self.publish(130)  # two minutes and a bit
+        self.await_that(lambda: self.ask("SELECT count(*) FROM posting") == [(2,)])
+        self.end()
+        replay = ("replay", "pipeline.yaml", "--ledger", "ledger.db")
+        self.assertIn("2 panes compared: 0 missing, 0 extra, 0 different; 1 open", self.takt(*replay).stdout)
+        with contextlib.closing(sqlite3.connect(self.path / "ledger.db")) as ledger:
+            ledger.execute("PRAGMA foreign_keys = OFF")
+            ledger.execute("DELETE FROM posting WHERE id = (SELECT min(id) FROM posting)")
+            ledger.commit()
+        done = self.takt(*replay)
+        self.assertIn("2 panes compared: 1 missing, 0 extra, 0 different; 1 open", done.stdout)
+        self.assertEqual(done.returncode, 1)
 
 
 if __name__ == "__main__":

@@ -19,4 +19,5 @@ add_test(NAME end_to_end/configs COMMAND Python3::Interpreter -B ${CMAKE_CURRENT
 add_test(NAME end_to_end/core_nats_state COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/core_nats_state_test.py $<TARGET_FILE:takt>)
 add_test(NAME end_to_end/table_state COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/table_state_test.py $<TARGET_FILE:takt>)
 add_test(NAME end_to_end/outbox COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/outbox_test.py $<TARGET_FILE:takt>)
+add_test(NAME end_to_end/jetstream_ledger COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/jetstream_ledger_test.py $<TARGET_FILE:takt>)
 add_test(NAME end_to_end/jetstream_state COMMAND Python3::Interpreter -B ${CMAKE_CURRENT_LIST_DIR}/jetstream_state_test.py $<TARGET_FILE:takt>)
