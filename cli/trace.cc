@@ -82,7 +82,9 @@ Result<std::string> chain_mistake(LedgerLineage& ledger, const Posting& posting)
     if (posting.revision > 1) {
         Result<Posting> found = ledger.posting(posting.previous_key);
         if (!found && found.error().code != kNoPosting) return found.error();
-        if (!found) return fmt::format("the ledger lacks the revision before it, '{}'", posting.previous_key);
+        if (!found || found->key != posting.previous_key || found->revision + 1 != posting.revision)
+            return fmt::format("the ledger lacks the revision before it, '{}': was it refused or closed?",
+                               posting.previous_key);
         before = std::move(*found);
     }
     std::string mistake;

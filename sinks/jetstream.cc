@@ -174,10 +174,12 @@ Status JetStreamSink::read_back(const std::string& subject, std::uint64_t first)
     status = js_PullSubscribe(&made, jetstream_.get(), subject.c_str(), nullptr, nullptr, &options, nullptr);
     const NatsSubscriptionHandle subscription(made);
     if (status != NATS_OK) return failed(status);
-    for (std::uint64_t reached = 0; reached < last;) {
+    for (std::uint64_t reached = first - 1; reached < last;) {
         natsMsgList list{};
-        status = natsSubscription_Fetch(&list, made, kReadBackMessages,
-                                        options_.ack_timeout / std::chrono::milliseconds(1), nullptr);
+        // There are not more of them: a client that asks for more may wait for these.
+        const int most = static_cast<int>(std::min<std::uint64_t>(last - reached, kReadBackMessages));
+        status =
+            natsSubscription_Fetch(&list, made, most, options_.ack_timeout / std::chrono::milliseconds(1), nullptr);
         if (status != NATS_OK) return failed(status);
         for (int i = 0; i < list.Count; ++i) {
             natsMsg* const message = list.Msgs[i];

@@ -42,7 +42,8 @@ class KeptInput {
         Result<std::optional<JournalReader>> reader = Journal::look(disk, state_directory + "/journal");
         if (!reader) return reader.error();
         std::uint64_t seen = 0;
-        while (*reader && next_ <= last_) {
+        // To the end, whatever was asked for: the source may begin again there.
+        while (*reader) {
             Result<std::optional<StoredFrame>> frame = (*reader)->next();
             if (!frame) return frame.error();
             if (!*frame) break;
@@ -56,7 +57,7 @@ class KeptInput {
             }
             seen = of->records.empty() ? of->first - 1 : of->records.back().sequence;
             // Behind a gap nothing is given any more; where the last one ends is to be said.
-            if (of->first > next_) next_ = whole_from_ = of->first;
+            if (of->first > next_ && next_ <= last_) next_ = whole_from_ = of->first;
             give(std::move(of->records));
         }
         if (whole_from_ == 0) return {};

@@ -27,6 +27,12 @@ using RetriedPlace = std::tuple<std::string, std::uint64_t, std::uint32_t>;  ///
 /// A dead letter has one accepted outcome at most. `accepted`: in the frames before.
 void check_retries(StateAudit& audit, const StoredFrame& stored, std::set<RetriedPlace>& accepted) {
     const EpochResult& epoch = stored.frame.result;
+    // The sequences of a source whose state was dropped begin again.
+    std::erase_if(accepted, [&](const RetriedPlace& place) {
+        const auto source = std::find(stored.sources.begin(), stored.sources.end(), std::get<0>(place));
+        return source == stored.sources.end() ||
+               std::get<1>(place) > epoch.cuts[static_cast<std::size_t>(source - stored.sources.begin())].last_sequence;
+    });
     for (std::size_t i = 0; i < epoch.cut.replays.size(); ++i) {
         const DeadLetterReplay& order = epoch.cut.replays[i];
         if (epoch.replay_outcomes[i] != kAccepted) continue;

@@ -382,7 +382,8 @@ EngineState carry_over(EngineState state, const Plan& plan, const std::vector<Co
         step.entries = before->entries;
         step.told = before->told;
         step.open = before->open;
-        if (before->identity.step == step.identity.step) continue;
+        // What a posting has posted stays under the name that its documents have.
+        if (before->identity.step == step.identity.step || step.identity.kind == "post") continue;
         rename(before->identity.step, step.identity.step, carried.audit, renamed);
         old_names.insert(before->identity.step);
         for (ValueSum& sum : step.open) sum.step = step.identity.step;

@@ -116,6 +116,7 @@ TEST_F(KeptInputTest, SequencesThatBeganAgainAreNotMixed) {
     sequence_ = 0;
     write(2);
     EXPECT_THAT(read(1, 100), HasSubstr("C667: source 'heard' begins at 1 again in epoch 3"));
+    EXPECT_THAT(read(1, 5), HasSubstr("C667: source 'heard' begins at 1 again in epoch 3"));
 }
 
 }  // namespace

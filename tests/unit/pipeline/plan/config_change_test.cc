@@ -253,6 +253,18 @@ TEST(ConfigChange, ARenamedStepGoesOnWithEqualResults) {
     EXPECT_EQ(other.state().audit.outcomes[kAccepted].count, 3u);
 }
 
+TEST(ConfigChange, WhatAPostingOfSingleEventsHasPostedStaysUnderItsName) {
+    const std::string each = kSteps + "postings:\n  each: { uid: e, by: [key], quantity: quantity, unit: '\"pcs\"' }\n";
+    OperatorHarness harness(each);
+    harness.push("id=a at=06:10 key=x quantity=1.25");
+    harness.end_epoch();
+    Continued other(replaced(each, "each:", "every:"), harness.save());
+    EXPECT_THAT(other.edits(), ElementsAre(HasSubstr("mapped")));
+    const AuditTotals& books = other.state().audit;
+    ASSERT_EQ(books.values.size(), 1u);
+    EXPECT_EQ(books.values[0].settled, wrapping_add(posted_of(books, books.values[0]), books.values[0].rounding));
+}
+
 TEST(ConfigChange, WhatIsDroppedIsCountedAndTheBooksBalance) {
     const EngineState state = state_of_three(kAll);
     Continued other(replaced(kAll, "tumbling: 24h", "tumbling: 12h"), state);
