@@ -200,7 +200,9 @@ class ReportMaker {
             add(sum.dropped, value.dropped);
             sum.scale = scale;
         }
-        for (const auto& [currency, sum] : by_currency) {
+        for (const auto& of_currency : by_currency) {
+            const std::string& currency = of_currency.first;
+            const ValueSum& sum = of_currency.second;
             const auto of_state = [&](const OutboxTotal& total) {
                 Int128 units = 0;
                 int digits = 0;
