@@ -608,9 +608,14 @@ class PostPlanner {
             all.push_back({kDocumentType, step_.name});
             all.push_back({kDocumentUid, spec_.uid});
         }
+        // What does not add up, such as a maximum, is in other books than a sum.
+        const auto kind = [this](int function) {
+            return function < 0 || spec_.functions[static_cast<std::size_t>(function)].adds_up() ? "" : " (no sum)";
+        };
         all.push_back(
-            {kDigits, fmt::format("quantity {} of {}, amount {} of {}", spec_.quantity_digits,
-                                  spec_.quantity_source_scale, spec_.amount_digits, spec_.amount_source_scale)});
+            {kDigits, fmt::format("quantity {} of {}{}, amount {} of {}{}", spec_.quantity_digits,
+                                  spec_.quantity_source_scale, kind(spec_.quantity_function), spec_.amount_digits,
+                                  spec_.amount_source_scale, kind(spec_.amount_function))});
         return all;
     }
 

@@ -292,6 +292,14 @@ TEST(ConfigChange, PanesThatHaveToldSomethingCannotBeDroppedUnderTheirUid) {
     EXPECT_THAT(edits[0].blocked, HasSubstr("1 of its panes have told something already"));
 }
 
+TEST(ConfigChange, AMaximumCannotFollowASumUnderItsName) {
+    const EngineState state = state_of_three(kAll);
+    const std::string greatest = replaced(kAll, "quantity: sum(total)", "uid: other, quantity: max(total)");
+    const auto edits = compare_state(kept_by(state), *plan_of(greatest, state.outcomes));
+    ASSERT_EQ(edits.size(), 2u);
+    EXPECT_THAT(edits[0].blocked, HasSubstr("give this one another name"));
+}
+
 TEST(ConfigChange, ALongerLatenessCannotHaveTheSameUid) {
     const EngineState state = state_of_three(kAll);
     const auto longer = plan_of(replaced(kAll, "lateness: 2h", "lateness: 3h"), state.outcomes);
