@@ -825,26 +825,21 @@ Wrong read(const wire::AuditSection& from, Reader& reader, StoredFrame& stored) 
         return digits;
     };
     if (from.received() != nullptr) totals.received = read_event_sum(*from.received());
-    totals.outcomes.resize(from.outcome_codes());
-    stored.outcomes.resize(from.outcome_codes());
-    reader.each(from.outcomes(), [&](const wire::EventSum* sum) {
-        if (sum->code() >= totals.outcomes.size()) {
-            wrong = "counts an outcome that the plan does not have";
-            return;
-        }
-        totals.outcomes[sum->code()] = read_event_sum(*sum);
-        stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
-    });
     if (from.replayed() != nullptr) totals.replayed = read_event_sum(*from.replayed());
-    totals.replays.resize(from.outcome_codes());
-    reader.each(from.replays(), [&](const wire::EventSum* sum) {
-        if (sum->code() >= totals.replays.size()) {
-            wrong = "counts an outcome that the plan does not have";
-            return;
-        }
-        totals.replays[sum->code()] = read_event_sum(*sum);
-        stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
-    });
+    stored.outcomes.resize(from.outcome_codes());
+    const auto read_by_code = [&](const auto* sums, std::vector<EventSum>& by_code) {
+        by_code.resize(from.outcome_codes());
+        reader.each(sums, [&](const wire::EventSum* sum) {
+            if (sum->code() >= by_code.size()) {
+                wrong = "counts an outcome that the plan does not have";
+                return;
+            }
+            by_code[sum->code()] = read_event_sum(*sum);
+            stored.outcomes[sum->code()] = {reader.text(sum->outcome()), reader.text(sum->rule())};
+        });
+    };
+    read_by_code(from.outcomes(), totals.outcomes);
+    read_by_code(from.replays(), totals.replays);
     reader.each(from.sources(), [&](const wire::SourceSum* source) {
         SourceSum sum;
         sum.received = source->received();
