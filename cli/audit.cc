@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/audit_report.h"
+#include "cli/ledger_sink.h"
 #include "cli/verbs.h"
 
 namespace takt {
@@ -15,38 +16,27 @@ struct AuditOptions {
     std::string format = "table";
 };
 
-/// The sink that wrote the ledger: the one that was named, or the only one.
-Result<const SinkOutbox*> ledger_sink(const StateAudit& state, const std::string& name) {
-    const SinkOutbox* found = nullptr;
-    std::string names;
-    std::size_t fitting = 0;
-    for (const SinkOutbox& sink : state.sinks) {
-        if (sink.gone) continue;
-        names += (names.empty() ? "" : ", ") + sink.sink;
-        if (sink.sink != name && !name.empty()) continue;
-        found = &sink;
-        ++fitting;
-    }
-    if (fitting > 1) return Error{"C635", fmt::format("which sink writes that ledger? Name it with --sink: {}", names)};
-    if (found == nullptr && !name.empty())
-        return Error{"C635", fmt::format("the state directory knows no sink '{}'; it has: {}", name, names)};
-    return found;
-}
-
 /// Reads the state, then the ledger up to the same epoch: what was confirmed in the one is in the other.
 Result<AuditReport> audit(const AuditOptions& options) {
     const Result<StateAudit> state = audit_state(real_disk(), options.state);
     if (!state) return state.error();
     if (options.ledger.empty()) return make_audit_report(*state, std::nullopt);
-    const Result<const SinkOutbox*> sink = ledger_sink(*state, options.sink);
-    if (!sink) return sink.error();
-    std::vector<const Posting*> unconfirmed;
-    if (*sink != nullptr) {
-        for (const auto* list : {&(*sink)->waiting, &(*sink)->held}) {
-            for (const SinkOutbox::Entry& entry : *list) unconfirmed.push_back(entry.posting.get());
-        }
+    std::vector<const SinkOutbox*> sinks;
+    for (const SinkOutbox& sink : state->sinks) {
+        if (!sink.gone) sinks.push_back(&sink);
     }
-    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state->pipeline, state->last_epoch, unconfirmed);
+    const Result<const SinkOutbox*> sink = ledger_sink(sinks, options.sink);
+    if (!sink) return sink.error();
+    UnacceptedPostings unaccepted;
+    if (*sink != nullptr) {
+        const auto add = [](const std::list<SinkOutbox::Entry>& entries, std::vector<const Posting*>& postings) {
+            for (const SinkOutbox::Entry& entry : entries) postings.push_back(entry.posting.get());
+        };
+        add((*sink)->waiting, unaccepted.asked);
+        add((*sink)->held, unaccepted.asked);
+        add((*sink)->closed, unaccepted.closed);
+    }
+    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state->pipeline, state->last_epoch, unaccepted);
     if (!ledger) return ledger.error();
     if (ledger->last_epoch > state->last_epoch) {
         // A daemon at work has made them meanwhile, or the state is older than the ledger.

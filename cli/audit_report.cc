@@ -219,11 +219,12 @@ class ReportMaker {
                 "value accepted for {}: {} {} = {} confirmed + {} in outbox + {} parked + {} in open windows + {} "
                 "rounding",
                 sink.sink, format_decimal_shortest(sum.contributed, sum.scale), currency, of_state(confirmed_of(sink)),
-                of_state(waiting_of(sink)),
-                of_state(sum_of(sink, {DeliveryState::refused, DeliveryState::parked, DeliveryState::closed})),
+                of_state(waiting_of(sink)), of_state(parked_of(sink)),
                 format_decimal_shortest(wrapping_subtract(sum.contributed, wrapping_add(sum.settled, sum.dropped)),
                                         sum.scale),
                 format_decimal_shortest(sum.rounding, sum.scale)));
+            const OutboxTotal& closed = sink.total(DeliveryState::closed);
+            if (closed.count > 0) line += fmt::format(" + {} closed", of_state(closed));
             if (sum.dropped != 0) line += fmt::format(" + {} dropped", format_decimal_shortest(sum.dropped, sum.scale));
         }
     }

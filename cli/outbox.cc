@@ -21,7 +21,7 @@ namespace {
 struct OutboxOptions {
     std::string state;
     std::string sink;
-    std::string only;  ///< "held" or "waiting"
+    std::string only;  ///< "held", "waiting" or "closed"; empty: the first two
     std::string format = "table";
     std::vector<std::string> keys;
     std::string reason;
@@ -31,7 +31,7 @@ struct OutboxOptions {
     std::string why;
 };
 
-/// A posting that one sink has not accepted.
+/// A posting that one sink has not accepted, or that was closed.
 struct OpenPosting {
     const SinkOutbox* sink = nullptr;
     const SinkOutbox::Entry* entry = nullptr;
@@ -47,7 +47,8 @@ Result<std::vector<SinkOutbox>> read_sinks(const OutboxOptions& options) {
     return read_outbox(real_disk(), options.state);
 }
 
-/// Of the sinks that were named, or of all; C665 where one is not there.
+/// Of the sinks that were named, or of all, with the closed ones only where they are asked for; C665 where one is not
+/// there.
 Result<std::vector<OpenPosting>> open_postings(const std::vector<SinkOutbox>& sinks, const OutboxOptions& options) {
     std::vector<OpenPosting> open;
     bool named = options.sink.empty();
@@ -56,8 +57,15 @@ Result<std::vector<OpenPosting>> open_postings(const std::vector<SinkOutbox>& si
         names += (names.empty() ? "" : ", ") + sink.sink;
         if (!options.sink.empty() && sink.sink != options.sink) continue;
         named = true;
-        for (const SinkOutbox::Entry& entry : sink.held) open.push_back({&sink, &entry, true});
-        for (const SinkOutbox::Entry& entry : sink.waiting) open.push_back({&sink, &entry, false});
+        const auto add = [&](const std::list<SinkOutbox::Entry>& entries, bool held) {
+            for (const SinkOutbox::Entry& entry : entries) open.push_back({&sink, &entry, held});
+        };
+        if (options.only == "closed") {
+            add(sink.closed, false);
+            continue;
+        }
+        if (options.only != "waiting") add(sink.held, true);
+        if (options.only != "held") add(sink.waiting, false);
     }
     if (!named)
         return Error{"C665", fmt::format("the state directory knows no sink '{}'; it has: {}", options.sink, names)};
@@ -86,19 +94,19 @@ int list_outbox(const OutboxOptions& options) {
                      {"unit"},
                      {"fields"},
                      {"reason"},
+                     {"owner"},
                      {"reference"},
                      {"tries", Align::right},
                      {"epoch", Align::right},
                      {"time"},
                      {"key"}};
     for (const OpenPosting& one : *open) {
-        if (!options.only.empty() && one.held != (options.only == "held")) continue;
         const Posting& posting = one.posting();
         const SinkConfirmation& last = one.entry->last;
         table.rows.push_back(
             {one.sink->sink, std::string(to_string(last.state)), posting.type, std::to_string(posting.revision),
              amount_of(posting), posting.currency, posting.has_amount ? "" : posting.unit, key_text(posting.key_fields),
-             last.reason, last.reference, last.attempt > 0 ? std::to_string(last.attempt) : "",
+             last.reason, last.owner, last.reference, last.attempt > 0 ? std::to_string(last.attempt) : "",
              std::to_string(posting.epoch), last.time > 0 ? format_timestamp(last.time) : "", posting.key});
     }
     fmt::print("{}", table.in(options.format));
@@ -217,9 +225,10 @@ void add_outbox(CLI::App& app, Invocation& invocation) {
         sub->add_option("--sink", options->sink, "only this sink's");
         return sub;
     };
-    CLI::App* list = add("list", "what is refused, parked, or on its way");
-    list->add_option("--only", options->only, "held: refused and parked; waiting: the others")
-        ->check(CLI::IsMember({"held", "waiting"}));
+    CLI::App* list = add("list", "what is refused, parked, on its way, or was closed");
+    list->add_option("--only", options->only,
+                     "held: refused and parked; waiting: on their way; closed: given up, with who and why")
+        ->check(CLI::IsMember({"held", "waiting", "closed"}));
     list->add_option("--format", options->format, "table, csv or json")->check(CLI::IsMember({"table", "csv", "json"}));
     list->callback([options, &invocation] { invocation.exit_code = list_outbox(*options); });
     CLI::App* resend = add("resend", "send again what was refused or parked, under the same key");

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "cli/arguments.h"
+#include "cli/ledger_sink.h"
 #include "cli/load.h"
 #include "cli/reread.h"
 #include "cli/verbs.h"
@@ -20,6 +21,7 @@ struct ReplayOptions {
     std::string config;
     std::string ledger;
     std::string state;
+    std::string sink;
     std::optional<Timestamp> from;
     std::optional<Timestamp> to;
     std::uint64_t from_sequence = 1;
@@ -43,7 +45,8 @@ struct ComparedPane {
     };
     std::optional<Numbers> posted;  ///< by all of its postings
     std::optional<Numbers> recomputed;
-    bool adds_up = true;  ///< that is what the last posting says of all
+    bool adds_up = true;     ///< that is what the last posting says of all
+    std::size_t closed = 0;  ///< of its postings, settled by people and counted in `posted`
 };
 
 const Decimal kZero;
@@ -52,12 +55,13 @@ bool same(const std::optional<Decimal>& a, const std::optional<Decimal>& b) {
     return compare(a.value_or(kZero), b.value_or(kZero)) == 0;
 }
 
-/// "missing", "extra" or "different"; empty: the books agree. A pane that comes to zero need not be there. Books that
-/// contradict themselves do not agree with any other.
+/// "missing", "extra", "different" or, where the numbers are right and the ledger contradicts itself, "inconsistent";
+/// empty: the books agree. A pane that comes to zero need not be there.
 std::string_view judge(const ComparedPane& pane) {
     const ComparedPane::Numbers posted = pane.posted.value_or(ComparedPane::Numbers{});
     const ComparedPane::Numbers recomputed = pane.recomputed.value_or(ComparedPane::Numbers{});
-    if (same(posted.quantity, recomputed.quantity) && same(posted.amount, recomputed.amount) && pane.adds_up) return {};
+    if (same(posted.quantity, recomputed.quantity) && same(posted.amount, recomputed.amount))
+        return pane.adds_up ? "" : "inconsistent";
     if (!pane.posted) return "missing";
     return pane.recomputed ? "different" : "extra";
 }
@@ -76,7 +80,8 @@ std::vector<ComparedPane> compare_books(const std::vector<LedgerPane>& ledger, s
         by_first_key[one.first_key] = panes.size();
         panes.push_back({one.type, one.key_fields, one.window_start, one.window_end, one.posting_date, one.unit,
                          one.currency, one.last_key, ComparedPane::Numbers{one.posted_quantity, one.posted_amount},
-                         std::nullopt, same(one.posted_quantity, one.quantity) && same(one.posted_amount, one.amount)});
+                         std::nullopt, same(one.posted_quantity, one.quantity) && same(one.posted_amount, one.amount),
+                         one.closed});
     }
     for (const Posting& one : postings) {
         ComparedPane::Numbers numbers;
@@ -88,7 +93,7 @@ std::vector<ComparedPane> compare_books(const std::vector<LedgerPane>& ledger, s
             continue;
         }
         panes.push_back({one.type, key_text(one.key_fields), one.window_start, one.window_end, one.posting_date,
-                         one.unit, one.currency, one.key, std::nullopt, numbers, true});
+                         one.unit, one.currency, one.key, std::nullopt, numbers});
     }
     std::sort(panes.begin(), panes.end(), [](const ComparedPane& a, const ComparedPane& b) {
         return std::tie(a.type, a.key_fields, a.window_start, a.key) <
@@ -109,14 +114,7 @@ std::optional<Decimal> difference(const ComparedPane& pane, std::optional<Decima
     const auto value = [&](const std::optional<ComparedPane::Numbers>& numbers) {
         return numbers ? ((*numbers).*number).value_or(kZero) : kZero;
     };
-    const Decimal now = value(pane.recomputed);
-    const Decimal then = value(pane.posted);
-    const int scale = std::max(now.scale, then.scale);
-    const auto a = rescale_exact(now.units, now.scale, scale);
-    const auto b = rescale_exact(then.units, then.scale, scale);
-    const auto units = a && b ? checked_subtract(*a, *b) : std::nullopt;
-    if (!units) return std::nullopt;
-    return Decimal{*units, scale};
+    return exact_difference(value(pane.recomputed), value(pane.posted));
 }
 
 /// What differs, a row each, and how much by type, unit and currency.
@@ -124,6 +122,7 @@ struct Report {
     ReportTable differences;
     ReportTable totals;
     std::size_t compared = 0;
+    std::size_t closed = 0;         ///< postings that people have settled
     std::size_t open = 0;           ///< not posted yet, as their windows are not closed
     std::size_t contradictory = 0;  ///< of those that differ: what was posted is not the cumulative value
     std::map<std::string_view, std::size_t> counts;
@@ -137,12 +136,9 @@ struct TotalOf {
 
 void add(Decimal& sum, const std::optional<Decimal>& more) {
     if (!more) return;
-    const int scale = std::max(sum.scale, more->scale);
-    const auto a = rescale_exact(sum.units, sum.scale, scale);
-    const auto b = rescale_exact(more->units, more->scale, scale);
-    const auto units = a && b ? checked_add(*a, *b) : std::nullopt;
-    CHECK(units.has_value());
-    sum = {*units, scale};
+    const auto total = exact_sum(sum, *more);
+    CHECK(total.has_value());
+    sum = *total;
 }
 
 Report make_report(const std::vector<ComparedPane>& panes, const ReplayOptions& options, Timestamp watermark) {
@@ -170,6 +166,7 @@ Report make_report(const std::vector<ComparedPane>& panes, const ReplayOptions& 
             continue;
         }
         ++report.compared;
+        report.closed += pane.closed;
         const std::string_view found = judge(pane);
         if (found.empty()) continue;
         ++report.counts[found];
@@ -206,8 +203,13 @@ int print(Report& report, const std::string& format) {
             fmt::print("in the ledger the cumulative value of {} of these is not the sum of what was posted\n",
                        report.contradictory);
         }
-        fmt::print("{} panes compared: {} missing, {} extra, {} different; {} open\n", report.compared,
-                   report.counts["missing"], report.counts["extra"], report.counts["different"], report.open);
+        if (report.closed > 0) {
+            fmt::print("{} posting{} that the ledger lacks count{} as posted: closed by people\n", report.closed,
+                       report.closed == 1 ? "" : "s", report.closed == 1 ? "s" : "");
+        }
+        fmt::print("{} panes compared: {} missing, {} extra, {} different, {} inconsistent; {} open\n", report.compared,
+                   report.counts["missing"], report.counts["extra"], report.counts["different"],
+                   report.counts["inconsistent"], report.open);
     }
     return differences == 0 ? kExitOk : kExitDifference;
 }
@@ -244,6 +246,9 @@ int run(const ReplayOptions& options) {
     (void)rerun.watermark({.ended = end.ended});
     const Timestamp watermark = rerun.watermark(end);
     // After the sources: a pane that was posted meanwhile is in both.
+    const Result<Unbooked> unbooked = Unbooked::find(plan, options.state, options.sink);
+    if (!unbooked) return fail(unbooked.error());
+    ledger->add_unbooked(unbooked->postings());
     const auto panes = ledger->panes(plan.pipeline);
     if (!panes) return fail(panes.error());
     Report report = make_report(compare_books(*panes, rerun.finish()), options, watermark);
@@ -264,8 +269,10 @@ void add_replay(CLI::App& app, Invocation& invocation) {
         ->required()
         ->type_name("FILE");
     verb->add_option("--state", options->state,
-                     "state directory: what its dead letters became when they were sent again")
+                     "state directory: what its dead letters became when they were sent again, and which postings "
+                     "people have closed")
         ->type_name("FOLDER");
+    verb->add_option("--sink", options->sink, "with --state: which sink writes the ledger, where there are several");
     add_time(*verb, "--from", options->from, "only panes whose window begins then or later");
     add_time(*verb, "--to", options->to, "only panes whose window ends then or earlier");
     verb->add_option("--from-sequence", options->from_sequence,

@@ -170,12 +170,4 @@ Status check_state_of(const Plan& plan, const std::string& state_folder) {
                                      plan.pipeline)};
 }
 
-std::string key_text(const std::vector<Posting::KeyField>& fields) {
-    std::string text;
-    for (const Posting::KeyField& field : fields) {
-        if (!field.value.empty()) text += fmt::format("{}{}={}", text.empty() ? "" : " ", field.name, field.value);
-    }
-    return text;
-}
-
 }  // namespace takt

@@ -60,7 +60,4 @@ Result<Source::State> rerun_source(const SourcePlan& source, const SequenceRange
 /// C703: the state directory is another pipeline's. Its errors, where it is none.
 Status check_state_of(const Plan& plan, const std::string& state_folder);
 
-/// "plant=P100 material=PUMP", as a ledger's reports say it.
-std::string key_text(const std::vector<Posting::KeyField>& fields);
-
 }  // namespace takt

@@ -7,6 +7,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "cli/ledger_sink.h"
 #include "cli/load.h"
 #include "cli/reread.h"
 #include "cli/verbs.h"
@@ -25,6 +26,7 @@ struct TraceOptions {
     std::string event;
     std::string ledger;
     std::string state;
+    std::string sink;
     std::string source;
     std::uint64_t from_sequence = 1;
 };
@@ -66,26 +68,30 @@ struct Sum {
 /// What is wrong where `before` and the posting's own value are not the value after it; empty: nothing.
 std::string difference_mistake(std::string_view name, const std::string& unit, const Decimal& before,
                                const Decimal& own, const Decimal& after) {
-    const int scale = std::max(before.scale, after.scale);
-    const auto a = rescale_exact(before.units, before.scale, scale);
-    const auto b = rescale_exact(own.units, own.scale, scale);
-    const auto sum = a && b ? checked_add(*a, *b) : std::nullopt;
-    if (sum && compare({*sum, scale}, after) == 0) return {};
+    const auto sum = exact_sum(before, own);
+    if (sum && compare(*sum, after) == 0) return {};
     const auto text = [](const Decimal& value) { return format_decimal(value.units, value.scale); };
     return fmt::format("the ledger posts {} {} {} and had {} before it, which does not make the {} after it", name,
                        text(own), unit, text(before), text(after));
 }
 
 /// The same of its numbers and the revision before it.
-Result<std::string> chain_mistake(LedgerLineage& ledger, const Posting& posting) {
+Result<std::string> chain_mistake(LedgerLineage& ledger, const TracedPosting& traced) {
+    const Posting& posting = traced.posting;
     Posting before;
     if (posting.revision > 1) {
-        Result<Posting> found = ledger.posting(posting.previous_key);
+        Result<TracedPosting> found = ledger.posting(posting.previous_key);
         if (!found && found.error().code != kNoPosting) return found.error();
-        if (!found || found->key != posting.previous_key || found->revision + 1 != posting.revision)
-            return fmt::format("the ledger lacks the revision before it, '{}': was it refused or closed?",
+        if (!found || found->posting.key != posting.previous_key || found->posting.revision + 1 != posting.revision) {
+            return fmt::format(
+                "the ledger lacks the revision before it, '{}', and no state directory that was named "
+                "(--state) says where it is",
+                posting.previous_key);
+        }
+        if (traced.booked && !found->booked && !found->closed)
+            return fmt::format("the ledger lacks the revision before it, '{}', which nobody has closed",
                                posting.previous_key);
-        before = std::move(*found);
+        before = std::move(found->posting);
     }
     std::string mistake;
     if (posting.has_quantity) {
@@ -276,9 +282,10 @@ void print_head(const Posting& posting, const Plan& plan) {
     }
 }
 
-int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger) {
-    const Result<Posting> posting = ledger.posting(options.key);
-    if (!posting) return fail(posting.error());
+int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger, const Unbooked& unbooked) {
+    const Result<TracedPosting> traced = ledger.posting(options.key);
+    if (!traced) return fail(traced.error());
+    const Posting* const posting = &traced->posting;
     const Result<const KeyedNode*> step = find_step(plan, *posting);
     if (!step) return fail(step.error());
     bool whole = true;
@@ -286,12 +293,13 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
         if (const auto source = find_source(plan, range.source); !source) return fail(source.error());
         whole = whole && range.first_sequence <= 1;
     }
-    const Result<std::string> mistake = chain_mistake(ledger, *posting);
+    const Result<std::string> mistake = chain_mistake(ledger, *traced);
     if (!mistake) return fail(mistake.error());
     const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
     if (!arrivals) return fail(arrivals.error());
 
     print_head(*posting, plan);
+    if (!traced->booked) fmt::print("not in the ledger: {}\n", unbooked.text_of(posting->key));
     const Sum told{posting->lineage.events, posting->lineage.ids, posting->quantity_cumulative,
                    posting->amount_cumulative};
     Sum found;
@@ -319,8 +327,8 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
         fmt::print("proved: {}\n", text_of(told, *posting));
         return kExitOk;
     }
-    fmt::print("NOT proved: the ledger has {}; the sources have {}\n", text_of(told, *posting),
-               text_of(found, *posting));
+    fmt::print("NOT proved: the {} has {}; the sources have {}\n", traced->booked ? "ledger" : "outbox",
+               text_of(told, *posting), text_of(found, *posting));
     if (!gone.empty()) fmt::print("an id may have come before, and what came then cannot be read: {}\n", gone);
     return kExitDifference;
 }
@@ -330,8 +338,9 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
 /// Tells where the events of one id went while sources are read again.
 class EventTrace {
   public:
-    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger, const Arrivals& arrivals)
-        : plan_(plan), id_(id), ledger_(ledger), arrivals_(arrivals) {}
+    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger, const Unbooked& unbooked,
+               const Arrivals& arrivals)
+        : plan_(plan), id_(id), ledger_(ledger), unbooked_(unbooked), arrivals_(arrivals) {}
 
     void see(const Segment& segment, const Part& part, bool again) {
         const Batch& batch = *part.batch;
@@ -415,16 +424,18 @@ class EventTrace {
     std::string posting_of(const PaneFinder& finder, const PaneOfRow& pane, const EventPlace& place,
                            std::uint64_t first_epoch) {
         for (std::uint32_t revision = 1;; ++revision) {
-            const Result<Posting> posting = ledger_.posting(finder.posting_key(pane, revision));
-            if (!posting) {
-                if (posting.error().code != kNoPosting && status_) status_ = posting.error();
+            const Result<TracedPosting> traced = ledger_.posting(finder.posting_key(pane, revision));
+            if (!traced) {
+                if (traced.error().code != kNoPosting && status_) status_ = traced.error();
                 return revision == 1 ? "not posted: its window is open, or comes to zero"
                                      : fmt::format("in none of {} revisions: it came after them", revision - 1);
             }
-            for (const Lineage::Range& range : posting->lineage.ranges) {
-                if (posting->epoch >= first_epoch && range.source == plan_.sources[place.source].name &&
+            const Posting& posting = traced->posting;
+            for (const Lineage::Range& range : posting.lineage.ranges) {
+                if (posting.epoch >= first_epoch && range.source == plan_.sources[place.source].name &&
                     range.first_sequence <= place.sequence && place.sequence <= range.last_sequence)
-                    return fmt::format("posting {} revision {}", posting->key, revision);
+                    return fmt::format("posting {} revision {}{}", posting.key, revision,
+                                       traced->booked ? "" : ", not in the ledger: " + unbooked_.text_of(posting.key));
             }
         }
     }
@@ -432,19 +443,20 @@ class EventTrace {
     const Plan& plan_;
     const std::string& id_;
     LedgerLineage& ledger_;
+    const Unbooked& unbooked_;
     const Arrivals& arrivals_;
     std::unordered_map<std::uint64_t, EventPlace> firsts_;  ///< by hash of what the deduplication goes by
     std::uint64_t found_ = 0;
     Status status_;
 };
 
-int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger) {
+int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger, const Unbooked& unbooked) {
     if (!options.source.empty()) {
         if (const auto source = find_source(plan, options.source); !source) return fail(source.error());
     }
     const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
     if (!arrivals) return fail(arrivals.error());
-    EventTrace trace(plan, options.event, ledger, *arrivals);
+    EventTrace trace(plan, options.event, ledger, unbooked, *arrivals);
     Rerun rerun(plan, {.panes = false, .refused = arrivals->refused},
                 [&](const Segment& segment, const Part& part) { trace.see(segment, part, rerun.of_retry()); });
     for (const SourcePlan& source : plan.sources) {
@@ -469,7 +481,11 @@ int run(const TraceOptions& options) {
     auto ledger = LedgerLineage::open(options.ledger);
     if (!ledger) return fail(ledger.error());
     if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
-    return options.event.empty() ? trace_posting(options, plan, *ledger) : trace_event(options, plan, *ledger);
+    const Result<Unbooked> unbooked = Unbooked::find(plan, options.state, options.sink);
+    if (!unbooked) return fail(unbooked.error());
+    ledger->add_unbooked(unbooked->postings());
+    return options.event.empty() ? trace_posting(options, plan, *ledger, *unbooked)
+                                 : trace_event(options, plan, *ledger, *unbooked);
 }
 
 }  // namespace
@@ -485,8 +501,10 @@ void add_trace(CLI::App& app, Invocation& invocation) {
         ->required()
         ->type_name("FILE");
     verb->add_option("--state", options->state,
-                     "state directory: what its dead letters became when they were sent again")
+                     "state directory: what its dead letters became when they were sent again, and which postings the "
+                     "ledger lacks")
         ->type_name("FOLDER");
+    verb->add_option("--sink", options->sink, "with --state: which sink writes the ledger, where there are several");
     verb->add_option("--source", options->source, "with --event: read this source only")->type_name("NAME");
     verb->add_option("--from-sequence", options->from_sequence,
                      "with --event: read from here on; what an id met before is not seen then")

@@ -54,8 +54,9 @@ std::string text_of(const Posting& posting) {
 /// One pass over a ledger, in one read transaction.
 class LedgerPass {
   public:
-    LedgerPass(SqliteDatabase& database, std::span<const Posting* const> asked) : database_(database) {
-        for (const Posting* posting : asked) asked_.emplace(posting->key, posting);
+    LedgerPass(SqliteDatabase& database, const UnacceptedPostings& unaccepted) : database_(database) {
+        for (const Posting* posting : unaccepted.asked) asked_.emplace(posting->key, posting);
+        for (const Posting* posting : unaccepted.closed) closed_.emplace(posting->key, posting);
     }
 
     Result<LedgerAudit> run(const std::string& pipeline, std::uint64_t until_epoch) {
@@ -157,12 +158,36 @@ class LedgerPass {
                              posting.type, format_decimal(one.debit, posting.amount_scale),
                              format_decimal(posting.amount, posting.amount_scale)));
         }
+        if (closed_.erase(posting.key) > 0) {
+            note(Equation::sink,
+                 fmt::format("posting {} is in the ledger, though a person has closed it: is it booked twice?",
+                             posting.key));
+        }
+        for (const Posting* closed : closed_before(posting)) follow(*closed);
+        follow(posting);
+    }
+
+    /// Revisions that were given up, from the first one to the one before this.
+    std::vector<const Posting*> closed_before(const Posting& posting) {
+        std::vector<const Posting*> before;
+        auto closed = closed_.find(posting.previous_key);
+        for (; closed != closed_.end(); closed = closed_.find(before.back()->previous_key)) {
+            before.push_back(closed->second);
+            closed_.erase(closed);
+        }
+        std::reverse(before.begin(), before.end());
+        return before;
+    }
+
+    void follow(const Posting& posting) {
         if (const std::string mistake = chains_.follow(posting); !mistake.empty())
             note(Equation::posting, fmt::format("in the ledger: {}", mistake));
     }
 
     SqliteDatabase& database_;
-    std::unordered_map<std::string_view, const Posting*> asked_;  ///< by key
+    using ByKey = std::unordered_map<std::string_view, const Posting*>;
+    ByKey asked_;
+    ByKey closed_;  ///< those that nothing follows yet
     SqliteStatement lines_;
     RevisionChains chains_{true};
     LedgerAudit audit_;
@@ -171,13 +196,13 @@ class LedgerPass {
 }  // namespace
 
 Result<LedgerAudit> audit_ledger(const std::string& path, const std::string& pipeline, std::uint64_t until_epoch,
-                                 std::span<const Posting* const> asked) {
+                                 const UnacceptedPostings& unaccepted) {
     Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
     if (!database) return database.error();
     if (Status status = check_ledger(*database); !status) return status.error();
     // One moment for both statements.
     if (Status begun = database->run("BEGIN"); !begun) return begun.error();
-    return LedgerPass(*database, asked).run(pipeline, until_epoch);
+    return LedgerPass(*database, unaccepted).run(pipeline, until_epoch);
 }
 
 }  // namespace takt

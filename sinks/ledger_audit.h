@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,10 +18,17 @@ struct LedgerAudit {
     std::vector<Imbalance> imbalances;  ///< of its rows, panes and documents; the first ones of each equation
 };
 
-/// Sums up the rows of epochs up to `until_epoch` in one moment, also while the ledger is written. `asked`: postings
-/// that may be there or not; a row with the key of one and another payload or other numbers is an imbalance. Errors of
+/// Postings that the ledger's sink was given and has not accepted.
+struct UnacceptedPostings {
+    /// They may be there or not; a row with the key of one and another payload or other numbers is an imbalance.
+    std::vector<const Posting*> asked;
+    /// Given up by people: they must not be there, and later revisions of their panes are.
+    std::vector<const Posting*> closed;
+};
+
+/// Sums up the rows of epochs up to `until_epoch` in one moment, also while the ledger is written. Errors of
 /// LedgerReader::open.
 Result<LedgerAudit> audit_ledger(const std::string& path, const std::string& pipeline, std::uint64_t until_epoch,
-                                 std::span<const Posting* const> asked);
+                                 const UnacceptedPostings& unaccepted);
 
 }  // namespace takt

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
@@ -14,9 +15,9 @@ namespace {
 const char* const kPosting =
     "SELECT key, type, pipeline, revision, previous_key, window_start, window_end, posting_date, quantity_cumulative, "
     "unit, amount_cumulative, currency, events, event_ids_hash, config_hash, epoch, quantity_scale, amount_scale, "
-    "quantity, amount "
-    // 'g' follows the last hex digit.
-    "FROM posting WHERE key >= ?1 AND key < ?1 || 'g' ORDER BY key LIMIT 2";
+    "quantity, amount FROM posting WHERE key = ?1";
+// 'g' follows the last hex digit.
+const char* const kKeys = "SELECT key FROM posting WHERE key >= ?1 AND key < ?1 || 'g' ORDER BY key LIMIT 2";
 const char* const kLineage =
     "SELECT range.value ->> 'source', range.value ->> 'first_sequence', range.value ->> 'last_sequence' "
     "FROM posting p, json_each(p.lineage) range WHERE p.key = ?1";
@@ -48,13 +49,9 @@ std::optional<Decimal> number_of(const SqliteStatement& row, int column, int sca
 /// False: the sum does not fit.
 bool add(std::optional<Decimal>& sum, const std::optional<Decimal>& more) {
     if (!more) return true;
-    const Decimal before = sum.value_or(Decimal{});
-    const int scale = std::max(before.scale, more->scale);
-    const auto a = rescale_exact(before.units, before.scale, scale);
-    const auto b = rescale_exact(more->units, more->scale, scale);
-    const auto units = a && b ? checked_add(*a, *b) : std::nullopt;
-    if (units) sum = Decimal{*units, scale};
-    return units.has_value();
+    const auto total = exact_sum(sum.value_or(Decimal{}), *more);
+    if (total) sum = total;
+    return total.has_value();
 }
 
 /// "2026-05-12" as days since 1970.
@@ -64,7 +61,140 @@ std::optional<std::int32_t> date_of(std::string_view text) {
     return static_cast<std::int32_t>(*midnight / kDay);
 }
 
+/// A pane of one posting, and the posting that it follows.
+struct PaneOfPosting {
+    LedgerPane pane;
+    std::string previous_key;
+};
+
+PaneOfPosting pane_of(const SqliteStatement& row) {
+    PaneOfPosting one;
+    LedgerPane& pane = one.pane;
+    pane.first_key = pane.last_key = row.text(0);
+    one.previous_key = row.text(1);
+    pane.type = row.text(2);
+    pane.key_fields = row.text(3);
+    pane.revision = static_cast<std::uint32_t>(row.integer(4));
+    pane.window_start = time_of(row, 5);
+    pane.window_end = time_of(row, 6);
+    pane.posting_date = date_of(row.text(7)).value_or(0);
+    pane.quantity = number_of(row, 8, 9);
+    pane.unit = row.text(10);
+    pane.amount = number_of(row, 11, 12);
+    pane.currency = row.text(13);
+    pane.posted_quantity = number_of(row, 14, 9);
+    pane.posted_amount = number_of(row, 15, 12);
+    return one;
+}
+
+/// Of one that the ledger does not have.
+PaneOfPosting pane_of(const Posting& posting) {
+    PaneOfPosting one;
+    LedgerPane& pane = one.pane;
+    pane.first_key = pane.last_key = posting.key;
+    one.previous_key = posting.previous_key;
+    pane.type = posting.type;
+    pane.key_fields = key_text(posting.key_fields);
+    pane.revision = posting.revision;
+    pane.window_start = posting.window_start;
+    pane.window_end = posting.window_end;
+    pane.posting_date = posting.posting_date;
+    pane.unit = posting.unit;
+    pane.currency = posting.currency;
+    if (posting.has_quantity) {
+        pane.quantity = Decimal{posting.quantity_cumulative, posting.quantity_scale};
+        pane.posted_quantity = Decimal{posting.quantity, posting.quantity_scale};
+    }
+    if (posting.has_amount) {
+        pane.amount = Decimal{posting.amount_cumulative, posting.amount_scale};
+        pane.posted_amount = Decimal{posting.amount, posting.amount_scale};
+    }
+    pane.closed = 1;
+    return one;
+}
+
+std::string damage(const std::string& key, std::string_view what) {
+    return fmt::format("posting {} has a {} that no sink writes", key, what);
+}
+
+/// Puts the postings of panes together. What is wrong with one comes as a text; an empty one: nothing.
+class PaneBook {
+  public:
+    /// Closed postings by key: each is put in before what follows it.
+    explicit PaneBook(std::unordered_map<std::string, const Posting*> closed) : closed_(std::move(closed)) {}
+
+    /// The next row of the ledger.
+    std::string add(PaneOfPosting one) {
+        closed_.erase(one.pane.last_key);
+        std::string mistake = add_closed(one.previous_key);
+        return mistake.empty() ? put(std::move(one)) : mistake;
+    }
+
+    /// The closed ones that nothing in the ledger follows.
+    std::string finish() {
+        std::string mistake;
+        while (!closed_.empty() && mistake.empty()) mistake = add_closed(std::string(closed_.begin()->first));
+        return mistake;
+    }
+
+    std::vector<LedgerPane>& panes() { return panes_; }
+
+  private:
+    /// That closed posting, after those before it.
+    std::string add_closed(const std::string& key) {
+        std::vector<const Posting*> chain;
+        for (auto closed = closed_.find(key); closed != closed_.end();
+             closed = closed_.find(chain.back()->previous_key)) {
+            chain.push_back(closed->second);
+            closed_.erase(closed);
+        }
+        std::string mistake;
+        for (auto closed = chain.rbegin(); closed != chain.rend() && mistake.empty(); ++closed)
+            mistake = put(pane_of(**closed));
+        return mistake;
+    }
+
+    std::string put(PaneOfPosting one) {
+        std::size_t place = panes_.size();
+        if (!one.previous_key.empty()) {
+            const auto before = by_last_key_.find(one.previous_key);
+            if (before == by_last_key_.end()) {
+                return fmt::format(
+                    "posting {} follows posting {}, which is not there, and no state directory that was "
+                    "named (--state) says that a person has closed it",
+                    one.pane.last_key, one.previous_key);
+            }
+            place = before->second;
+            by_last_key_.erase(before);
+        }
+        by_last_key_[one.pane.last_key] = place;
+        if (place == panes_.size()) {
+            panes_.push_back(std::move(one.pane));
+            return {};
+        }
+        LedgerPane& pane = panes_[place];
+        one.pane.first_key = std::move(pane.first_key);
+        one.pane.closed += pane.closed;
+        if (!takt::add(one.pane.posted_quantity, pane.posted_quantity)) return damage(one.pane.last_key, "quantity");
+        if (!takt::add(one.pane.posted_amount, pane.posted_amount)) return damage(one.pane.last_key, "amount");
+        pane = std::move(one.pane);
+        return {};
+    }
+
+    std::unordered_map<std::string, const Posting*> closed_;
+    std::vector<LedgerPane> panes_;
+    std::unordered_map<std::string, std::size_t> by_last_key_;  ///< places in it
+};
+
 }  // namespace
+
+std::string key_text(const std::vector<Posting::KeyField>& fields) {
+    std::string text;
+    for (const Posting::KeyField& field : fields) {
+        if (!field.value.empty()) text += fmt::format("{}{}={}", text.empty() ? "" : " ", field.name, field.value);
+    }
+    return text;
+}
 
 Result<LedgerLineage> LedgerLineage::open(const std::string& path) {
     Result<SqliteDatabase> database = SqliteDatabase::open(path, SqliteDatabase::Mode::read_only);
@@ -74,18 +204,53 @@ Result<LedgerLineage> LedgerLineage::open(const std::string& path) {
 }
 
 Error LedgerLineage::damaged(const std::string& key, std::string_view what) const {
-    return {"F626", fmt::format("{}: posting {} has a {} that no sink writes", database_.path(), key, what)};
+    return {"F626", fmt::format("{}: {}", database_.path(), damage(key, what))};
 }
 
-Result<Posting> LedgerLineage::posting(const std::string& key) {
+void LedgerLineage::add_unbooked(std::vector<UnbookedPosting> postings) {
+    for (UnbookedPosting& one : postings) {
+        const std::string key = one.posting->key;
+        unbooked_.insert_or_assign(key, std::move(one));
+    }
+}
+
+Result<TracedPosting> LedgerLineage::posting(const std::string& key) {
     if (key.size() < 4)
         return Error{kNoPosting, fmt::format("'{}' is too short: expected 4 or more digits of a posting's key", key)};
+    Result<std::vector<std::string>> booked = booked_keys(key);
+    if (!booked) return booked.error();
+    std::set<std::string> keys(booked->begin(), booked->end());
+    for (auto next = unbooked_.lower_bound(key); next != unbooked_.end() && next->first.starts_with(key); ++next)
+        keys.insert(next->first);
+    if (keys.empty()) return Error{kNoPosting, fmt::format("no posting has a key that begins with '{}'", key)};
+    if (keys.size() > 1)
+        return Error{kNoPosting, fmt::format("more than one posting has a key that begins with '{}'", key)};
+    if (booked->empty()) {
+        const UnbookedPosting& unbooked = unbooked_.at(*keys.begin());
+        return TracedPosting{*unbooked.posting, false, unbooked.closed};
+    }
+    Result<Posting> posting = booked_posting(*keys.begin());
+    if (!posting) return posting.error();
+    return TracedPosting{std::move(*posting)};
+}
+
+/// At most two of those that begin so.
+Result<std::vector<std::string>> LedgerLineage::booked_keys(const std::string& beginning) {
+    Result<SqliteStatement> row = database_.prepare(kKeys);
+    if (!row) return row.error();
+    row->bind(1, beginning);
+    std::vector<std::string> keys;
+    int code = row->step();
+    for (; code == SQLITE_ROW; code = row->step()) keys.emplace_back(row->text(0));
+    if (code != SQLITE_DONE) return database_.error("cannot read");
+    return keys;
+}
+
+Result<Posting> LedgerLineage::booked_posting(const std::string& key) {
     Result<SqliteStatement> row = database_.prepare(kPosting);
     if (!row) return row.error();
     row->bind(1, key);
-    int code = row->step();
-    if (code == SQLITE_DONE) return Error{kNoPosting, fmt::format("no posting has a key that begins with '{}'", key)};
-    if (code != SQLITE_ROW) return database_.error("cannot read");
+    if (row->step() != SQLITE_ROW) return database_.error("cannot read");
     Posting posting;
     posting.key = row->text(0);
     posting.type = row->text(1);
@@ -122,10 +287,6 @@ Result<Posting> LedgerLineage::posting(const std::string& key) {
     posting.posting_date = *date;
     if (posting.window_start.has_value() != !row->is_null(5) || posting.window_end.has_value() != !row->is_null(6))
         return damaged(posting.key, "window");
-    code = row->step();
-    if (code == SQLITE_ROW)
-        return Error{kNoPosting, fmt::format("more than one posting has a key that begins with '{}'", key)};
-    if (code != SQLITE_DONE) return database_.error("cannot read");
     if (Status read = read_lineage(posting.key, posting.lineage); !read) return read.error();
     if (Status read = read_key_fields(posting); !read) return read.error();
     return posting;
@@ -159,41 +320,22 @@ Result<std::vector<LedgerPane>> LedgerLineage::panes(const std::string& pipeline
     Result<SqliteStatement> row = database_.prepare(kPanes);
     if (!row) return row.error();
     row->bind(1, pipeline);
-    std::vector<LedgerPane> panes;
-    std::unordered_map<std::string, std::size_t> by_last_key;
-    int code = row->step();
-    for (; code == SQLITE_ROW; code = row->step()) {
-        const std::string key(row->text(0));
-        std::size_t place = panes.size();
-        if (!row->is_null(1)) {
-            const auto before = by_last_key.find(std::string(row->text(1)));
-            if (before == by_last_key.end()) return damaged(key, "previous key");
-            place = before->second;
-            by_last_key.erase(before);
-        } else {
-            panes.emplace_back().first_key = key;
-        }
-        by_last_key[key] = place;
-        LedgerPane& pane = panes[place];
-        pane.last_key = key;
-        pane.type = row->text(2);
-        pane.key_fields = row->text(3);
-        pane.revision = static_cast<std::uint32_t>(row->integer(4));
-        pane.window_start = time_of(*row, 5);
-        pane.window_end = time_of(*row, 6);
-        pane.posting_date = date_of(row->text(7)).value_or(0);
-        pane.quantity = number_of(*row, 8, 9);
-        pane.unit = row->text(10);
-        pane.amount = number_of(*row, 11, 12);
-        pane.currency = row->text(13);
-        if (!add(pane.posted_quantity, number_of(*row, 14, 9))) return damaged(key, "quantity");
-        if (!add(pane.posted_amount, number_of(*row, 15, 12))) return damaged(key, "amount");
+    std::unordered_map<std::string, const Posting*> closed;
+    for (const auto& [key, one] : unbooked_) {
+        if (one.closed) closed.emplace(key, one.posting.get());
     }
-    if (code != SQLITE_DONE) return database_.error("cannot read");
+    PaneBook book(std::move(closed));
+    std::string mistake;
+    int code = row->step();
+    for (; code == SQLITE_ROW && mistake.empty(); code = row->step()) mistake = book.add(pane_of(*row));
+    if (mistake.empty() && code != SQLITE_DONE) return database_.error("cannot read");
+    if (mistake.empty()) mistake = book.finish();
+    if (!mistake.empty()) return Error{"F626", fmt::format("{}: {}", database_.path(), mistake)};
+    std::vector<LedgerPane>& panes = book.panes();
     std::stable_sort(panes.begin(), panes.end(), [](const LedgerPane& a, const LedgerPane& b) {
         return std::tie(a.type, a.key_fields, a.window_start) < std::tie(b.type, b.key_fields, b.window_start);
     });
-    return panes;
+    return std::move(panes);
 }
 
 Result<std::vector<DeadLetter>> LedgerLineage::dead_letters(const std::string& pipeline) {

@@ -216,6 +216,22 @@ std::optional<Int128> multiply_divide_half_even(Int128 a, Int128 b, Int128 c) {
     return with_sign(round_half_even(quotient, remainder, divisor), ((a < 0) != (b < 0)) != (c < 0));
 }
 
+std::optional<Decimal> exact_sum(const Decimal& a, const Decimal& b) {
+    const int scale = std::max(a.scale, b.scale);
+    const auto left = rescale_exact(a.units, a.scale, scale);
+    const auto right = rescale_exact(b.units, b.scale, scale);
+    const auto units = left && right ? checked_add(*left, *right) : std::nullopt;
+    return units ? std::optional(Decimal{*units, scale}) : std::nullopt;
+}
+
+std::optional<Decimal> exact_difference(const Decimal& a, const Decimal& b) {
+    const int scale = std::max(a.scale, b.scale);
+    const auto left = rescale_exact(a.units, a.scale, scale);
+    const auto right = rescale_exact(b.units, b.scale, scale);
+    const auto units = left && right ? checked_subtract(*left, *right) : std::nullopt;
+    return units ? std::optional(Decimal{*units, scale}) : std::nullopt;
+}
+
 int compare(const Decimal& a, const Decimal& b) {
     if ((a.units < 0) != (b.units < 0)) return a.units < 0 ? -1 : 1;
     // Bring both to the larger scale in 256 bits.

@@ -38,6 +38,10 @@ Int128 divide_half_even(Int128 numerator, Int128 denominator);
 /// a * b / c rounded half to even, the product held in 256 bits. Nothing when the result does not fit 128 bits. c != 0.
 std::optional<Int128> multiply_divide_half_even(Int128 a, Int128 b, Int128 c);
 
+/// a + b, a - b at the larger scale of the two; nothing on overflow.
+std::optional<Decimal> exact_sum(const Decimal& a, const Decimal& b);
+std::optional<Decimal> exact_difference(const Decimal& a, const Decimal& b);
+
 /// -1, 0, 1 as a < b, a = b, a > b by value.
 int compare(const Decimal& a, const Decimal& b);
 

@@ -23,10 +23,6 @@ bool is_waiting(DeliveryState state) {
     return state == DeliveryState::ready || state == DeliveryState::sent || state == DeliveryState::unknown;
 }
 
-bool is_held(DeliveryState state) {
-    return state == DeliveryState::refused || state == DeliveryState::parked;
-}
-
 OutboxTotal& total_of(SinkOutbox& sink, DeliveryState state) {
     return sink.totals[static_cast<std::size_t>(state)];
 }
@@ -116,6 +112,10 @@ void Outbox::name_sinks(const std::vector<SinkRoute>& routes, std::uint64_t epoc
 void Outbox::put(std::size_t index, std::shared_ptr<const Posting> posting, SinkConfirmation said) {
     SinkOutbox& sink = sinks_[index];
     count_in(total_of(sink, said.state), *posting);
+    if (said.state == DeliveryState::closed) {
+        sink.closed.push_back({std::move(posting), std::move(said)});
+        return;
+    }
     if (!is_waiting(said.state) && !is_held(said.state)) return;
     const bool held = is_held(said.state);
     auto& list = held ? sink.held : sink.waiting;
@@ -248,7 +248,7 @@ Frame Outbox::as_frame() const {
         if (!sink.gone) frame.routes.push_back({sink.sink, sink.postings});
         frame.positions.push_back(sink.position);
         std::array<OutboxTotal, kDeliveryStates> rest = sink.totals;
-        for (const auto* list : {&sink.waiting, &sink.held}) {
+        for (const auto* list : {&sink.waiting, &sink.held, &sink.closed}) {
             for (const SinkOutbox::Entry& entry : *list) {
                 count_out(rest[static_cast<std::size_t>(entry.last.state)], *entry.posting);
                 frame.confirmations.push_back(entry.last);

@@ -36,7 +36,7 @@ Hash128 delivery_hash(const Posting& posting);
 
 /// The postings that one sink was given.
 struct SinkOutbox {
-    /// A posting that is not accepted.
+    /// A posting that is not accepted, or was closed.
     struct Entry {
         std::shared_ptr<const Posting> posting;  ///< shared by the sinks that wait for it
         SinkConfirmation last;                   ///< what was said of it last; of a ready one sink, key and state only
@@ -53,6 +53,8 @@ struct SinkOutbox {
     std::array<OutboxTotal, kDeliveryStates> totals;
     std::list<Entry> waiting;  ///< ready, sent, unknown; in the order in which they came to be so
     std::list<Entry> held;     ///< refused, parked; in the order of the answers
+    /// In the order in which people gave them up. They stay here for ever: a ledger that lacks them is right.
+    std::list<Entry> closed;
 
     const OutboxTotal& total(DeliveryState state) const { return totals[static_cast<std::size_t>(state)]; }
 };

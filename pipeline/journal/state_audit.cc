@@ -28,11 +28,16 @@ using RetriedPlace = std::tuple<std::string, std::uint64_t, std::uint32_t>;  ///
 void check_retries(StateAudit& audit, const StoredFrame& stored, std::set<RetriedPlace>& accepted) {
     const EpochResult& epoch = stored.frame.result;
     // The sequences of a source whose state was dropped begin again.
-    std::erase_if(accepted, [&](const RetriedPlace& place) {
-        const auto source = std::find(stored.sources.begin(), stored.sources.end(), std::get<0>(place));
-        return source == stored.sources.end() ||
-               std::get<1>(place) > epoch.cuts[static_cast<std::size_t>(source - stored.sources.begin())].last_sequence;
-    });
+    for (auto place = accepted.begin(); place != accepted.end();) {
+        const std::string name = std::get<0>(*place);
+        const auto source = std::find(stored.sources.begin(), stored.sources.end(), name);
+        const std::uint64_t cut =
+            source == stored.sources.end()
+                ? 0
+                : epoch.cuts[static_cast<std::size_t>(source - stored.sources.begin())].last_sequence;
+        const auto beyond = accepted.upper_bound({name, cut, UINT32_MAX});
+        place = accepted.erase(beyond, accepted.upper_bound({name, UINT64_MAX, UINT32_MAX}));
+    }
     for (std::size_t i = 0; i < epoch.cut.replays.size(); ++i) {
         const DeadLetterReplay& order = epoch.cut.replays[i];
         if (epoch.replay_outcomes[i] != kAccepted) continue;

@@ -29,6 +29,10 @@ enum class DeliveryState : std::uint8_t {
 };
 /// "refused".
 std::string_view to_string(DeliveryState state);
+/// Whether later revisions of its pane wait for it.
+constexpr bool is_held(DeliveryState state) {
+    return state == DeliveryState::refused || state == DeliveryState::parked;
+}
 constexpr std::size_t kDeliveryStates = static_cast<std::size_t>(DeliveryState::closed) + 1;
 
 /// What a sink said of a posting of this frame or an earlier one.

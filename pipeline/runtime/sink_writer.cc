@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint64_t kNoFrame = UINT64_MAX;
 
-bool is_held(DeliveryState state) {
-    return state == DeliveryState::refused || state == DeliveryState::parked;
-}
-
 }  // namespace
 
 SinkWriter::SinkWriter(const SinkPlan& plan, const OutcomeTable& outcomes, const Options& options,

@@ -116,13 +116,13 @@ class JetStreamState(DaemonCase):
         self.await_that(lambda: self.ask("SELECT count(*) FROM posting") == [(2,)])
         self.end()
         replay = ("replay", "pipeline.yaml", "--ledger", "ledger.db")
-        self.assertIn("2 panes compared: 0 missing, 0 extra, 0 different; 1 open", self.takt(*replay).stdout)
+        self.assertIn("2 panes compared: 0 missing, 0 extra, 0 different, 0 inconsistent; 1 open", self.takt(*replay).stdout)
         with contextlib.closing(sqlite3.connect(self.path / "ledger.db")) as ledger:
             ledger.execute("PRAGMA foreign_keys = OFF")
             ledger.execute("DELETE FROM posting WHERE id = (SELECT min(id) FROM posting)")
             ledger.commit()
         done = self.takt(*replay)
-        self.assertIn("2 panes compared: 1 missing, 0 extra, 0 different; 1 open", done.stdout)
+        self.assertIn("2 panes compared: 1 missing, 0 extra, 0 different, 0 inconsistent; 1 open", done.stdout)
         self.assertEqual(done.returncode, 1)
 
 

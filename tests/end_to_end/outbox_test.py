@@ -4,6 +4,7 @@
 """
 import base64
 import json
+import re
 import subprocess
 
 from daemon_case import DaemonCase, main
@@ -143,6 +144,72 @@ class Outbox(DaemonCase):
         self.assertIn("C664", missing.stderr)
         self.assertIn("C666", self.takt("outbox", "resend", "state", "--why", "which?").stderr)
         self.assertIn("C665", self.takt("outbox", "list", "state", "--sink", "nobody").stderr)
+
+
+class ClosedInALedger(DaemonCase):
+    """A SQLite ledger does not take what 64 bits do not hold."""
+
+    snapshot_interval = "50ms"
+
+    def say(self, number, time_of_day, quantity):
+        with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+            print(json.dumps({"event_id": f"e{number}", "kind": "produced", "event_time": f"2026-05-12T{time_of_day}Z", "material": "PUMP", "quantity": quantity}),
+                  file=file)
+
+    def held(self):
+        done = self.takt("outbox", "list", "state", "--only", "held", "--format", "json")
+        return json.loads(done.stdout) if done.returncode == 0 else []
+
+    def read_again(self, verb, *arguments, state=True):
+        done = self.takt(verb, "pipeline.yaml", *arguments, "--ledger", "ledger.db", *(("--state", "state") if state else ()))
+        return done.returncode, done.stdout + done.stderr
+
+    def test_books_without_what_was_closed_are_right(self):
+        self.configure(re.sub(r"jetstream: \{\{.*\}\} \}\}", "sqlite: ledger.db }}", PIPELINE))
+        (self.path / "events.jsonl").touch()
+        self.start()
+        for number, (time_of_day, quantity) in enumerate([("06:10:00", 5e12), ("06:20:00", 5e12), ("08:00:00", 3)]):
+            self.say(number, time_of_day, int(quantity))
+        self.await_that(lambda: len(self.held()) == 1)
+        for number, quantity in ((4, 10), (5, 100)):
+            self.say(number, "06:30:00", quantity)
+            self.await_that(lambda: len(self.held()) == number - 2)
+        first, second, third = (row["key"] for row in self.held())
+        # What is held is found without the ledger, and proved.
+        code, text = self.read_again("trace", second)
+        self.assertEqual(code, 0, text)
+        self.assertIn("not in the ledger: parked: EARLIER_REVISION", text)
+        self.assertIn("proved: 3 events", text)
+        self.assertIn(f"posting {first} revision 1, not in the ledger: refused: OUT_OF_RANGE", self.read_again("trace", "--event", "e1")[1])
+        self.assertIn("1 missing", self.read_again("replay")[1])
+
+        done = self.takt("outbox", "close", "state", "--key", first, "--reference", "4711", "--why", "booked by hand", "--by", "anna")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.await_that(lambda: not self.held() and self.ask("SELECT revision FROM posting ORDER BY id") == [(2,), (3,)])
+        for stopped in (False, True):
+            self.assertIn("closed", self.audit("--ledger", "ledger.db"))
+            for key in (second, third):
+                code, text = self.read_again("trace", key)
+                self.assertEqual(code, 0, text)
+                self.assertIn("\nproved: ", text)
+            code, text = self.read_again("trace", first)
+            self.assertEqual(code, 0, text)
+            self.assertIn("not in the ledger: closed by anna: booked by hand (4711)", text)
+            code, text = self.read_again("replay")
+            self.assertEqual(code, 0, text)
+            self.assertIn("1 posting that the ledger lacks counts as posted", text)
+            if not stopped:
+                self.end()
+        closed = json.loads(self.takt("outbox", "list", "state", "--only", "closed", "--format", "json").stdout)
+        self.assertEqual([(row["key"], row["state"], row["owner"], row["reason"], row["reference"]) for row in closed],
+                         [(first, "closed", "anna", "booked by hand", "4711")])
+        # Without the state directory nobody knows of it.
+        code, text = self.read_again("trace", second, state=False)
+        self.assertEqual(code, 1, text)
+        self.assertIn(f"NOT proved: the ledger lacks the revision before it, '{first}', and no state directory", text)
+        code, text = self.read_again("replay", state=False)
+        self.assertEqual(code, 4, text)
+        self.assertIn(f"F626: ledger.db: posting {second} follows posting {first}, which is not there", text)
 
 
 if __name__ == "__main__":

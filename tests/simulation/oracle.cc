@@ -106,6 +106,23 @@ std::string check_held(const SinkOutbox& sink, Ledger& ledger) {
     return {};
 }
 
+/// What was given up, as the outbox lists and counts it and as people ordered it.
+std::string check_closed(const SinkOutbox& sink, const Ledger& ledger) {
+    std::set<std::string> listed;
+    for (const SinkOutbox::Entry& entry : sink.closed) {
+        if (!ledger.closed.contains(entry.posting->key) || !listed.insert(entry.posting->key).second)
+            return fmt::format("{}: key {} is listed as closed, and nobody ordered it, or twice", sink.sink,
+                               entry.posting->key);
+    }
+    Hash128 ordered;
+    for (const auto& [key, posting] : ledger.closed) ordered += delivery_hash(posting);
+    const OutboxTotal& total = sink.total(DeliveryState::closed);
+    if (total.count != ledger.closed.size() || total.postings != ordered || listed.size() != ledger.closed.size())
+        return fmt::format("{}: {} postings are closed, {} of them listed, {} were ordered to be, or others", sink.sink,
+                           total.count, listed.size(), ledger.closed.size());
+    return {};
+}
+
 /// The rules by hand.
 class Rules {
   public:
@@ -343,12 +360,7 @@ std::string check_books(World& world, const std::string& state, bool damaged) {
         if (total.count != ledger.postings.size() || total.postings != accepted)
             return fmt::format("{}: {} postings count as accepted, the ledger has {}, or others", ledger.sink,
                                total.count, ledger.postings.size());
-        Hash128 closed;
-        for (const auto& [key, posting] : ledger.closed) closed += delivery_hash(posting);
-        const OutboxTotal& given_up = sink->total(DeliveryState::closed);
-        if (given_up.count != ledger.closed.size() || given_up.postings != closed)
-            return fmt::format("{}: {} postings are closed, {} were ordered to be, or others", ledger.sink,
-                               given_up.count, ledger.closed.size());
+        if (std::string wrong = check_closed(*sink, ledger); !wrong.empty()) return wrong;
         ledger.waits.clear();
         if (std::string wrong = check_held(*sink, ledger); !wrong.empty()) return wrong;
     }

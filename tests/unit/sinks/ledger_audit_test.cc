@@ -42,8 +42,9 @@ class LedgerAuditTest : public testing::Test {
         ASSERT_TRUE(sink.deliver(postings).ok());
         ASSERT_TRUE(sink.finish().ok());
     }
-    LedgerAudit audit(std::uint64_t until_epoch = 100, const std::vector<const Posting*>& asked = {}) {
-        Result<LedgerAudit> audit = audit_ledger(path_, "plant_to_ledger", until_epoch, asked);
+    LedgerAudit audit(std::uint64_t until_epoch = 100, const std::vector<const Posting*>& asked = {},
+                      const std::vector<const Posting*>& closed = {}) {
+        Result<LedgerAudit> audit = audit_ledger(path_, "plant_to_ledger", until_epoch, {asked, closed});
         EXPECT_TRUE(audit.ok()) << audit.error().text();
         return audit.ok() ? *audit : LedgerAudit{};
     }
@@ -52,9 +53,9 @@ class LedgerAuditTest : public testing::Test {
         ASSERT_TRUE(database.ok());
         ASSERT_TRUE(database->run(sql).ok());
     }
-    std::string broken() {
+    std::string broken(const std::vector<const Posting*>& closed = {}) {
         std::string text;
-        for (const Imbalance& one : audit().imbalances)
+        for (const Imbalance& one : audit(100, {}, closed).imbalances)
             text += fmt::format("{}: {}\n", static_cast<int>(one.equation), one.text);
         return text;
     }
@@ -123,6 +124,28 @@ TEST_F(LedgerAuditTest, ARevisionWhosePredecessorIsGoneIsNamed) {
     change("DELETE FROM posting_line WHERE posting = 1; DELETE FROM posting WHERE id = 1");
     EXPECT_THAT(broken(), HasSubstr("4: in the ledger: posting " + postings_[1].key));
     EXPECT_THAT(broken(), Not(HasSubstr("6: ")));
+}
+
+TEST_F(LedgerAuditTest, ARevisionThatWasClosedIsNotMissed) {
+    // Closed are the first three revisions of a pane, the fourth is in the ledger; and the second one of the other
+    // pane.
+    std::vector<Posting> chain;
+    for (int revision = 1; revision <= 4; ++revision) {
+        Posting& posting = chain.emplace_back(goods_receipt("d" + std::to_string(revision), 10, 1));
+        posting.revision = static_cast<std::uint32_t>(revision);
+        posting.quantity_cumulative = 10 * revision;
+        posting.amount_cumulative = revision;
+        if (revision > 1) posting.previous_key = chain[chain.size() - 2].key;
+    }
+    deliver("plant_to_ledger", {chain[3]});
+    EXPECT_THAT(broken(), HasSubstr("4: in the ledger: posting " + chain[3].key));
+    EXPECT_EQ(
+        broken({&chain[2], &chain[0], &chain[1], &postings_[3]}),
+        "5: posting " + postings_[3].key + " is in the ledger, though a person has closed it: is it booked twice?\n");
+    // One of them is missing after all, or had other numbers.
+    EXPECT_THAT(broken({&chain[2], &chain[0]}), HasSubstr("4: in the ledger: posting " + chain[2].key));
+    chain[1].amount_cumulative = 7;
+    EXPECT_THAT(broken({&chain[0], &chain[1], &chain[2]}), HasSubstr("4: in the ledger: posting " + chain[1].key));
 }
 
 }  // namespace

@@ -150,6 +150,19 @@ TEST(Decimal, ComparesByValue) {
     EXPECT_EQ(compare({0, 0}, {0, 38}), 0);
 }
 
+TEST(Decimal, AddsUpAtTheLargerScaleOrNotAtAll) {
+    const auto text = [](const std::optional<Decimal>& value) {
+        return value ? format_decimal(value->units, value->scale) : "none";
+    };
+    EXPECT_EQ(text(exact_sum({125, 2}, {5, 0})), "6.25");
+    EXPECT_EQ(text(exact_sum({-5, 0}, {1, 3})), "-4.999");
+    EXPECT_EQ(text(exact_difference({5, 0}, {125, 2})), "3.75");
+    EXPECT_EQ(text(exact_difference({125, 2}, {125, 2})), "0.00");
+    EXPECT_EQ(text(exact_sum({kMax128, 0}, {1, 0})), "none");
+    EXPECT_EQ(text(exact_difference({-kMax128, 2}, {200, 2})), "none");
+    EXPECT_EQ(text(exact_sum({kMax128, 0}, {1, 1})), "none");
+}
+
 TEST(Decimal, WritesWhatItReads) {
     EXPECT_EQ(format_decimal(-1250, 2), "-12.50");
     EXPECT_EQ(format_decimal(-5, 2), "-0.05");

@@ -207,6 +207,11 @@ TEST(Outbox, WhatIsClosedIsNeitherHeldNorAccepted) {
     EXPECT_EQ(ledger.total(DeliveryState::closed), total_of({made[1]}));
     EXPECT_EQ(ledger.total(DeliveryState::accepted), total_of({made[0], made[2], made[3]}));
     EXPECT_THAT(ledger.held, IsEmpty());
+    // It is still known, with who and why.
+    ASSERT_THAT(keys_of(ledger.closed), ElementsAre(made[1].key));
+    EXPECT_EQ(ledger.closed.front().last.owner, "anna");
+    EXPECT_EQ(ledger.closed.front().last.reason, "the period is open again");
+    EXPECT_EQ(ledger.closed.front().last.reference, "4711");
 }
 
 TEST(Outbox, ASinkGetsWhatItsRouteSaysFromTheFrameThatNamesItOn) {
@@ -230,7 +235,7 @@ std::string text_of(const Outbox& outbox) {
     for (const SinkOutbox& sink : outbox.sinks()) {
         text += fmt::format("{} gone {} settled {} at {}\n", sink.sink, sink.gone, sink.settled,
                             sink.position.last_sequence);
-        for (const auto* list : {&sink.waiting, &sink.held}) {
+        for (const auto* list : {&sink.waiting, &sink.held, &sink.closed}) {
             for (const SinkOutbox::Entry& entry : *list)
                 text += fmt::format(" {} {} {}\n", entry.posting->key, int(entry.last.state), entry.last.reason);
         }

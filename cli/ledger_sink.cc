@@ -1,0 +1,65 @@
+#include "cli/ledger_sink.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/reread.h"
+
+namespace takt {
+
+Result<const SinkOutbox*> ledger_sink(const std::vector<const SinkOutbox*>& sinks, const std::string& name) {
+    const SinkOutbox* found = nullptr;
+    std::string names;
+    std::size_t fitting = 0;
+    for (const SinkOutbox* sink : sinks) {
+        names += (names.empty() ? "" : ", ") + sink->sink;
+        if (sink->sink != name && !name.empty()) continue;
+        found = sink;
+        ++fitting;
+    }
+    if (fitting > 1) return Error{"C635", fmt::format("which sink writes that ledger? Name it with --sink: {}", names)};
+    if (found == nullptr && !name.empty())
+        return Error{"C635", fmt::format("the state directory knows no sink '{}'; it has: {}", name, names)};
+    return found;
+}
+
+Result<Unbooked> Unbooked::find(const Plan& plan, const std::string& state_folder, const std::string& sink) {
+    Unbooked unbooked;
+    if (state_folder.empty()) return unbooked;
+    if (Status belongs = check_state_of(plan, state_folder); !belongs) return belongs.error();
+    Result<std::vector<SinkOutbox>> sinks = read_outbox(real_disk(), state_folder);
+    if (!sinks) return sinks.error();
+    std::vector<const SinkOutbox*> writers;
+    for (const SinkOutbox& known : *sinks) {
+        const auto planned = std::find_if(plan.sinks.begin(), plan.sinks.end(),
+                                          [&](const SinkPlan& one) { return one.name == known.sink; });
+        if (planned != plan.sinks.end() && planned->connector == "sqlite") writers.push_back(&known);
+    }
+    const Result<const SinkOutbox*> writer = ledger_sink(writers, sink);
+    if (!writer) return writer.error();
+    if (*writer == nullptr) return unbooked;
+    for (const auto* list : {&(*writer)->waiting, &(*writer)->held, &(*writer)->closed}) {
+        for (const SinkOutbox::Entry& entry : *list) unbooked.entries_.emplace(entry.posting->key, entry);
+    }
+    return unbooked;
+}
+
+std::vector<UnbookedPosting> Unbooked::postings() const {
+    std::vector<UnbookedPosting> postings;
+    for (const auto& [key, entry] : entries_)
+        postings.push_back({entry.posting, entry.last.state == DeliveryState::closed});
+    return postings;
+}
+
+std::string Unbooked::text_of(const std::string& key) const {
+    const SinkConfirmation& last = entries_.at(key).last;
+    const std::string state(to_string(last.state));
+    if (last.state == DeliveryState::closed) {
+        return fmt::format("{} by {}: {}{}", state, last.owner, last.reason,
+                           last.reference.empty() ? "" : fmt::format(" ({})", last.reference));
+    }
+    return last.reason.empty() ? state : fmt::format("{}: {}", state, last.reason);
+}
+
+}  // namespace takt

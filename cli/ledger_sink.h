@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pipeline/journal/outbox.h"
+#include "pipeline/plan/plan.h"
+#include "sinks/ledger_lineage.h"
+
+namespace takt {
+
+// What a state directory says of the sink that writes a ledger.
+
+/// The sink that was named, or the only one; null: there is none. C635: there are several, or none of that name.
+Result<const SinkOutbox*> ledger_sink(const std::vector<const SinkOutbox*>& sinks, const std::string& name);
+
+/// What a ledger lacks of a pipeline's postings: they are on their way, held or closed. By key.
+class Unbooked {
+  public:
+    /// Of the sink that was named, or of the only one that writes ledgers; nothing where no folder is named.
+    /// C635, C703; errors of read_outbox.
+    static Result<Unbooked> find(const Plan& plan, const std::string& state_folder, const std::string& sink);
+
+    /// For LedgerLineage::add_unbooked.
+    std::vector<UnbookedPosting> postings() const;
+    /// "closed by anna: booked by hand (4711)", "refused: OUT_OF_RANGE", of one of them.
+    std::string text_of(const std::string& key) const;
+
+  private:
+    std::map<std::string, SinkOutbox::Entry> entries_;
+};
+
+}  // namespace takt
