@@ -16,13 +16,10 @@ struct AuditOptions {
     std::string format = "table";
 };
 
-/// Reads the state, then the ledger up to the same epoch: what was confirmed in the one is in the other.
-Result<AuditReport> audit(const AuditOptions& options) {
-    const Result<StateAudit> state = audit_state(real_disk(), options.state);
-    if (!state) return state.error();
-    if (options.ledger.empty()) return make_audit_report(*state, std::nullopt);
+/// Reads the ledger up to the epoch of the state, which was read before: what was confirmed in the one is in the other.
+Result<AuditReport> audit_with_ledger(const AuditOptions& options, const StateAudit& state) {
     std::vector<const SinkOutbox*> sinks;
-    for (const SinkOutbox& sink : state->sinks) {
+    for (const SinkOutbox& sink : state.sinks) {
         if (!sink.gone) sinks.push_back(&sink);
     }
     const Result<const SinkOutbox*> sink = ledger_sink(sinks, options.sink);
@@ -36,9 +33,9 @@ Result<AuditReport> audit(const AuditOptions& options) {
         add((*sink)->held, unaccepted.asked);
         add((*sink)->closed, unaccepted.closed);
     }
-    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state->pipeline, state->last_epoch, unaccepted);
+    Result<LedgerAudit> ledger = audit_ledger(options.ledger, state.pipeline, state.last_epoch, unaccepted);
     if (!ledger) return ledger.error();
-    if (ledger->last_epoch > state->last_epoch) {
+    if (ledger->last_epoch > state.last_epoch) {
         // A daemon at work has made them meanwhile, or the state is older than the ledger.
         const Result<StateAudit> now = audit_state(real_disk(), options.state);
         if (!now) return now.error();
@@ -49,7 +46,27 @@ Result<AuditReport> audit(const AuditOptions& options) {
         }
     }
     return make_audit_report(
-        *state, AuditedLedger{options.ledger, *sink != nullptr ? (*sink)->sink : options.sink, std::move(*ledger)});
+        state, AuditedLedger{options.ledger, *sink != nullptr ? (*sink)->sink : options.sink, std::move(*ledger)});
+}
+
+std::size_t closed_in(const StateAudit& state) {
+    std::size_t closed = 0;
+    for (const SinkOutbox& sink : state.sinks) closed += sink.closed.size();
+    return closed;
+}
+
+Result<AuditReport> audit(const AuditOptions& options) {
+    Result<StateAudit> state = audit_state(real_disk(), options.state);
+    if (!state) return state.error();
+    if (options.ledger.empty()) return make_audit_report(*state, std::nullopt);
+    while (true) {
+        Result<AuditReport> report = audit_with_ledger(options, *state);
+        if (!report || report->balances()) return report;
+        // A revision may have been closed, and the next one sent, between the two: then the state says so now.
+        Result<StateAudit> now = audit_state(real_disk(), options.state);
+        if (!now || closed_in(*now) == closed_in(*state)) return report;
+        state = std::move(now);
+    }
 }
 
 int run(const AuditOptions& options) {

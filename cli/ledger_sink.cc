@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/reread.h"
 
@@ -24,25 +26,39 @@ Result<const SinkOutbox*> ledger_sink(const std::vector<const SinkOutbox*>& sink
     return found;
 }
 
-Result<Unbooked> Unbooked::find(const Plan& plan, const std::string& state_folder, const std::string& sink) {
+Result<Unbooked> Unbooked::find(const LoadedPipeline& loaded, const std::string& ledger,
+                                const std::string& state_folder, const std::string& sink) {
     Unbooked unbooked;
     if (state_folder.empty()) return unbooked;
-    if (Status belongs = check_state_of(plan, state_folder); !belongs) return belongs.error();
-    Result<std::vector<SinkOutbox>> sinks = read_outbox(real_disk(), state_folder);
+    if (Status belongs = check_state_of(*loaded.planned.plan, state_folder); !belongs) return belongs.error();
+    const Result<std::vector<SinkOutbox>> sinks = read_outbox(real_disk(), state_folder);
     if (!sinks) return sinks.error();
     std::vector<const SinkOutbox*> writers;
-    for (const SinkOutbox& known : *sinks) {
-        const auto planned = std::find_if(plan.sinks.begin(), plan.sinks.end(),
-                                          [&](const SinkPlan& one) { return one.name == known.sink; });
-        if (planned != plan.sinks.end() && planned->connector == "sqlite") writers.push_back(&known);
+    std::vector<const SinkOutbox*> writers_of_it;
+    for (const PlannedLedger& planned : ledgers_of(loaded)) {
+        const auto known =
+            std::find_if(sinks->begin(), sinks->end(), [&](const SinkOutbox& one) { return one.sink == planned.sink; });
+        if (known == sinks->end()) continue;
+        writers.push_back(&*known);
+        std::error_code error;
+        if (std::filesystem::equivalent(planned.path, ledger, error)) writers_of_it.push_back(&*known);
     }
-    const Result<const SinkOutbox*> writer = ledger_sink(writers, sink);
+    const bool is_planned = sink.empty() && !writers_of_it.empty();
+    const Result<const SinkOutbox*> writer = ledger_sink(is_planned ? writers_of_it : writers, sink);
     if (!writer) return writer.error();
-    if (*writer == nullptr) return unbooked;
-    for (const auto* list : {&(*writer)->waiting, &(*writer)->held, &(*writer)->closed}) {
-        for (const SinkOutbox::Entry& entry : *list) unbooked.entries_.emplace(entry.posting->key, entry);
+    if (*writer != nullptr) {
+        unbooked.add((*writer)->waiting);
+        unbooked.add((*writer)->held);
+        unbooked.add((*writer)->closed);
+    }
+    for (const SinkOutbox& known : *sinks) {
+        if (known.gone) unbooked.add(known.closed);
     }
     return unbooked;
+}
+
+void Unbooked::add(const std::list<SinkOutbox::Entry>& entries) {
+    for (const SinkOutbox::Entry& entry : entries) entries_.emplace(entry.posting->key, entry);
 }
 
 std::vector<UnbookedPosting> Unbooked::postings() const {

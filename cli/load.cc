@@ -61,4 +61,16 @@ std::optional<LoadedPipeline> load_pipeline(const std::string& path, const Catal
     return std::nullopt;
 }
 
+std::vector<PlannedLedger> ledgers_of(const LoadedPipeline& loaded) {
+    std::vector<PlannedLedger> ledgers;
+    const ConfigNode* sinks = loaded.config.find("sinks");
+    for (const SinkPlan& sink : loaded.planned.plan->sinks) {
+        if (sink.connector != "sqlite") continue;
+        const ConfigNode* options = sinks->find(sink.name)->find(sink.connector);
+        const ConfigNode* path = options->is_mapping() ? options->find("path") : options;
+        if (path != nullptr && path->is_scalar()) ledgers.push_back({sink.name, resolve_path(*path, path->scalar)});
+    }
+    return ledgers;
+}
+
 }  // namespace takt

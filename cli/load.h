@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pipeline/plan/planner.h"
 
@@ -23,5 +24,12 @@ Catalog whole_catalog();
 /// Reads and plans a config. Mistakes are shown on stderr, all at once; then there is nothing.
 std::optional<LoadedPipeline> load_pipeline(const std::string& path, const Catalog& catalog = whole_catalog(),
                                             const PlanOverrides& overrides = {});
+
+/// A ledger that a config's pipeline writes: the sink, and its file.
+struct PlannedLedger {
+    std::string sink;
+    std::string path;
+};
+std::vector<PlannedLedger> ledgers_of(const LoadedPipeline& loaded);
 
 }  // namespace takt

@@ -37,7 +37,7 @@ struct ComparedPane {
     std::int32_t posting_date = 0;
     std::string unit;
     std::string currency;
-    std::string key;  ///< of its last posting in the ledger; of its first one, where it is missing there
+    std::string key;  ///< of its last posting, closed ones among them; of its first one, where the ledger has none
 
     struct Numbers {
         std::optional<Decimal> quantity;
@@ -214,6 +214,19 @@ int print(Report& report, const std::string& format) {
     return differences == 0 ? kExitOk : kExitDifference;
 }
 
+/// With what people have closed, where a state directory is named.
+Result<std::vector<LedgerPane>> read_panes(const ReplayOptions& options, const LoadedPipeline& loaded,
+                                           LedgerLineage& ledger) {
+    for (bool again = false;; again = true) {
+        const Result<Unbooked> unbooked = Unbooked::find(loaded, options.ledger, options.state, options.sink);
+        if (!unbooked) return unbooked.error();
+        ledger.set_unbooked(unbooked->postings());
+        Result<std::vector<LedgerPane>> panes = ledger.panes(loaded.planned.plan->pipeline);
+        // A revision may have been closed, and the next one sent, after the state was read: now it says so.
+        if (panes || again || options.state.empty()) return panes;
+    }
+}
+
 int run(const ReplayOptions& options) {
     if (options.from && options.to && *options.from >= *options.to) {
         return fail(
@@ -246,10 +259,7 @@ int run(const ReplayOptions& options) {
     (void)rerun.watermark({.ended = end.ended});
     const Timestamp watermark = rerun.watermark(end);
     // After the sources: a pane that was posted meanwhile is in both.
-    const Result<Unbooked> unbooked = Unbooked::find(plan, options.state, options.sink);
-    if (!unbooked) return fail(unbooked.error());
-    ledger->add_unbooked(unbooked->postings());
-    const auto panes = ledger->panes(plan.pipeline);
+    const auto panes = read_panes(options, *loaded, *ledger);
     if (!panes) return fail(panes.error());
     Report report = make_report(compare_books(*panes, rerun.finish()), options, watermark);
     return print(report, options.format);

@@ -148,15 +148,8 @@ std::optional<HttpListener::Options> parse_listen(const std::string& text) {
 /// The commands that look into the ledgers that were written.
 std::string ledger_commands(const LoadedPipeline& loaded, const std::string& program) {
     std::string text;
-    const ConfigNode* sinks = loaded.config.find("sinks");
-    for (const SinkPlan& sink : loaded.planned.plan->sinks) {
-        if (sink.connector != "sqlite") continue;
-        const ConfigNode* options = sinks->find(sink.name)->find(sink.connector);
-        const ConfigNode* path = options->is_mapping() ? options->find("path") : options;
-        if (path == nullptr || !path->is_scalar()) continue;
-        text +=
-            fmt::format("\nlook into the ledger:\n  {} ledger {} totals\n", program, resolve_path(*path, path->scalar));
-    }
+    for (const PlannedLedger& ledger : ledgers_of(loaded))
+        text += fmt::format("\nlook into the ledger:\n  {} ledger {} totals\n", program, ledger.path);
     return text;
 }
 

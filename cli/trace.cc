@@ -71,7 +71,7 @@ std::string difference_mistake(std::string_view name, const std::string& unit, c
     const auto sum = exact_sum(before, own);
     if (sum && compare(*sum, after) == 0) return {};
     const auto text = [](const Decimal& value) { return format_decimal(value.units, value.scale); };
-    return fmt::format("the ledger posts {} {} {} and had {} before it, which does not make the {} after it", name,
+    return fmt::format("it posts {} {} {}, and the pane had {} before it, which does not make the {} after it", name,
                        text(own), unit, text(before), text(after));
 }
 
@@ -282,8 +282,25 @@ void print_head(const Posting& posting, const Plan& plan) {
     }
 }
 
-int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger, const Unbooked& unbooked) {
-    const Result<TracedPosting> traced = ledger.posting(options.key);
+/// The posting, and what the state directory says, where one is named.
+Result<TracedPosting> find_posting(const TraceOptions& options, const LoadedPipeline& loaded, LedgerLineage& ledger,
+                                   Unbooked& unbooked) {
+    while (true) {
+        const Result<TracedPosting> before = ledger.posting(options.key);
+        Result<Unbooked> found = Unbooked::find(loaded, options.ledger, options.state, options.sink);
+        if (!found) return found.error();
+        unbooked = std::move(*found);
+        ledger.set_unbooked(unbooked.postings());
+        Result<TracedPosting> traced = ledger.posting(options.key);
+        // The state knows what was closed before one that the ledger had when the state was read.
+        if (!traced || !traced->booked || (before && before->booked)) return traced;
+    }
+}
+
+int trace_posting(const TraceOptions& options, const LoadedPipeline& loaded, LedgerLineage& ledger) {
+    const Plan& plan = *loaded.planned.plan;
+    Unbooked unbooked;
+    const Result<TracedPosting> traced = find_posting(options, loaded, ledger, unbooked);
     if (!traced) return fail(traced.error());
     const Posting* const posting = &traced->posting;
     const Result<const KeyedNode*> step = find_step(plan, *posting);
@@ -338,9 +355,14 @@ int trace_posting(const TraceOptions& options, const Plan& plan, LedgerLineage& 
 /// Tells where the events of one id went while sources are read again.
 class EventTrace {
   public:
-    EventTrace(const Plan& plan, const std::string& id, LedgerLineage& ledger, const Unbooked& unbooked,
+    EventTrace(const Plan& plan, const TraceOptions& options, LedgerLineage& ledger, const Unbooked& unbooked,
                const Arrivals& arrivals)
-        : plan_(plan), id_(id), ledger_(ledger), unbooked_(unbooked), arrivals_(arrivals) {}
+        : plan_(plan),
+          id_(options.event),
+          knows_state_(!options.state.empty()),
+          ledger_(ledger),
+          unbooked_(unbooked),
+          arrivals_(arrivals) {}
 
     void see(const Segment& segment, const Part& part, bool again) {
         const Batch& batch = *part.batch;
@@ -423,25 +445,38 @@ class EventTrace {
     /// The first revision of the pane that the event is part of; it came in that epoch or later.
     std::string posting_of(const PaneFinder& finder, const PaneOfRow& pane, const EventPlace& place,
                            std::uint64_t first_epoch) {
-        for (std::uint32_t revision = 1;; ++revision) {
+        const std::string_view state_says = knows_state_ ? "" : " (--state says)";
+        std::uint32_t known = 0;
+        std::uint32_t lacking = 0;
+        for (std::uint32_t revision = 1; lacking < 2; ++revision) {  // one that was closed may lie in between
             const Result<TracedPosting> traced = ledger_.posting(finder.posting_key(pane, revision));
             if (!traced) {
                 if (traced.error().code != kNoPosting && status_) status_ = traced.error();
-                return revision == 1 ? "not posted: its window is open, or comes to zero"
-                                     : fmt::format("in none of {} revisions: it came after them", revision - 1);
+                ++lacking;
+                continue;
             }
+            ++known;
+            lacking = 0;
             const Posting& posting = traced->posting;
             for (const Lineage::Range& range : posting.lineage.ranges) {
-                if (posting.epoch >= first_epoch && range.source == plan_.sources[place.source].name &&
-                    range.first_sequence <= place.sequence && place.sequence <= range.last_sequence)
-                    return fmt::format("posting {} revision {}{}", posting.key, revision,
-                                       traced->booked ? "" : ", not in the ledger: " + unbooked_.text_of(posting.key));
+                if (posting.epoch < first_epoch || range.source != plan_.sources[place.source].name ||
+                    place.sequence < range.first_sequence || range.last_sequence < place.sequence)
+                    continue;
+                std::string text = fmt::format("posting {} revision {}", posting.key, revision);
+                if (!traced->booked) text += ", not in the ledger: " + unbooked_.text_of(posting.key);
+                if (known < revision) text += fmt::format(", or an earlier one that the ledger lacks{}", state_says);
+                return text;
             }
         }
+        std::string text = known == 0 ? "not in the ledger: its window is open, or comes to zero"
+                                      : fmt::format("in none of {} revisions: it came after them", known);
+        if (!knows_state_) text += fmt::format(", or its posting is held or closed{}", state_says);
+        return text;
     }
 
     const Plan& plan_;
     const std::string& id_;
+    bool knows_state_;
     LedgerLineage& ledger_;
     const Unbooked& unbooked_;
     const Arrivals& arrivals_;
@@ -450,13 +485,17 @@ class EventTrace {
     Status status_;
 };
 
-int trace_event(const TraceOptions& options, const Plan& plan, LedgerLineage& ledger, const Unbooked& unbooked) {
+int trace_event(const TraceOptions& options, const LoadedPipeline& loaded, LedgerLineage& ledger) {
+    const Plan& plan = *loaded.planned.plan;
     if (!options.source.empty()) {
         if (const auto source = find_source(plan, options.source); !source) return fail(source.error());
     }
     const Result<Arrivals> arrivals = find_arrivals(plan, ledger, options.state);
     if (!arrivals) return fail(arrivals.error());
-    EventTrace trace(plan, options.event, ledger, unbooked, *arrivals);
+    const Result<Unbooked> unbooked = Unbooked::find(loaded, options.ledger, options.state, options.sink);
+    if (!unbooked) return fail(unbooked.error());
+    ledger.set_unbooked(unbooked->postings());
+    EventTrace trace(plan, options, ledger, *unbooked, *arrivals);
     Rerun rerun(plan, {.panes = false, .refused = arrivals->refused},
                 [&](const Segment& segment, const Part& part) { trace.see(segment, part, rerun.of_retry()); });
     for (const SourcePlan& source : plan.sources) {
@@ -481,11 +520,7 @@ int run(const TraceOptions& options) {
     auto ledger = LedgerLineage::open(options.ledger);
     if (!ledger) return fail(ledger.error());
     if (Status tables = load_live_tables(plan); !tables) return fail(tables.error());
-    const Result<Unbooked> unbooked = Unbooked::find(plan, options.state, options.sink);
-    if (!unbooked) return fail(unbooked.error());
-    ledger->add_unbooked(unbooked->postings());
-    return options.event.empty() ? trace_posting(options, plan, *ledger, *unbooked)
-                                 : trace_event(options, plan, *ledger, *unbooked);
+    return options.event.empty() ? trace_posting(options, *loaded, *ledger) : trace_event(options, *loaded, *ledger);
 }
 
 }  // namespace

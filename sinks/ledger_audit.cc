@@ -56,7 +56,7 @@ class LedgerPass {
   public:
     LedgerPass(SqliteDatabase& database, const UnacceptedPostings& unaccepted) : database_(database) {
         for (const Posting* posting : unaccepted.asked) asked_.emplace(posting->key, posting);
-        for (const Posting* posting : unaccepted.closed) closed_.emplace(posting->key, posting);
+        for (const Posting* posting : unaccepted.closed) closed_.emplace(posting->key, Closed{posting});
     }
 
     Result<LedgerAudit> run(const std::string& pipeline, std::uint64_t until_epoch) {
@@ -158,25 +158,34 @@ class LedgerPass {
                              posting.type, format_decimal(one.debit, posting.amount_scale),
                              format_decimal(posting.amount, posting.amount_scale)));
         }
-        if (closed_.erase(posting.key) > 0) {
-            note(Equation::sink,
-                 fmt::format("posting {} is in the ledger, though a person has closed it: is it booked twice?",
-                             posting.key));
-        }
-        for (const Posting* closed : closed_before(posting)) follow(*closed);
-        follow(posting);
+        follow_closed(posting.previous_key);
+        const auto closed = closed_.find(posting.key);
+        if (closed == closed_.end()) return follow(posting);
+        note_closed(posting, *closed->second.posting);
+        follow_closed(posting.key);
     }
 
-    /// Revisions that were given up, from the first one to the one before this.
-    std::vector<const Posting*> closed_before(const Posting& posting) {
-        std::vector<const Posting*> before;
-        auto closed = closed_.find(posting.previous_key);
-        for (; closed != closed_.end(); closed = closed_.find(before.back()->previous_key)) {
-            before.push_back(closed->second);
-            closed_.erase(closed);
+    void note_closed(const Posting& row, const Posting& closed) {
+        const std::string found = text_of(row);
+        const std::string made = text_of(closed);
+        note(Equation::sink,
+             found == made
+                 ? fmt::format("posting {} is in the ledger, though a person has closed it: is it booked twice?",
+                               row.key)
+                 : fmt::format("under the key of posting {}, which a person has closed, the ledger has another one: it "
+                               "has {}; closed was {}",
+                               row.key, found, made));
+    }
+
+    /// That posting, where it is a closed one, after those before it; each once.
+    void follow_closed(const std::string& key) {
+        std::vector<const Posting*> chain;
+        for (auto closed = closed_.find(key); closed != closed_.end() && !closed->second.followed;
+             closed = closed_.find(chain.back()->previous_key)) {
+            closed->second.followed = true;
+            chain.push_back(closed->second.posting);
         }
-        std::reverse(before.begin(), before.end());
-        return before;
+        for (auto closed = chain.rbegin(); closed != chain.rend(); ++closed) follow(**closed);
     }
 
     void follow(const Posting& posting) {
@@ -185,9 +194,12 @@ class LedgerPass {
     }
 
     SqliteDatabase& database_;
-    using ByKey = std::unordered_map<std::string_view, const Posting*>;
-    ByKey asked_;
-    ByKey closed_;  ///< those that nothing follows yet
+    struct Closed {
+        const Posting* posting = nullptr;
+        bool followed = false;  ///< its chain has it
+    };
+    std::unordered_map<std::string_view, const Posting*> asked_;  ///< by key
+    std::unordered_map<std::string_view, Closed> closed_;         ///< by key
     SqliteStatement lines_;
     RevisionChains chains_{true};
     LedgerAudit audit_;

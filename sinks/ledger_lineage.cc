@@ -140,7 +140,8 @@ class PaneBook {
     std::vector<LedgerPane>& panes() { return panes_; }
 
   private:
-    /// That closed posting, after those before it.
+    /// That closed posting, after those before it; none of them where the first one follows what is not there: then
+    /// the ledger has lost something, and does not agree with the events.
     std::string add_closed(const std::string& key) {
         std::vector<const Posting*> chain;
         for (auto closed = closed_.find(key); closed != closed_.end();
@@ -149,6 +150,9 @@ class PaneBook {
             closed_.erase(closed);
         }
         std::string mistake;
+        if (chain.empty()) return mistake;
+        const std::string& before = chain.back()->previous_key;
+        if (!before.empty() && !by_last_key_.contains(before)) return mistake;
         for (auto closed = chain.rbegin(); closed != chain.rend() && mistake.empty(); ++closed)
             mistake = put(pane_of(**closed));
         return mistake;
@@ -160,7 +164,8 @@ class PaneBook {
             const auto before = by_last_key_.find(one.previous_key);
             if (before == by_last_key_.end()) {
                 return fmt::format(
-                    "posting {} follows posting {}, which is not there, and no state directory that was "
+                    "posting {} follows posting {}, which is not there, or another one follows it, and no state "
+                    "directory that was "
                     "named (--state) says that a person has closed it",
                     one.pane.last_key, one.previous_key);
             }
@@ -207,7 +212,8 @@ Error LedgerLineage::damaged(const std::string& key, std::string_view what) cons
     return {"F626", fmt::format("{}: {}", database_.path(), damage(key, what))};
 }
 
-void LedgerLineage::add_unbooked(std::vector<UnbookedPosting> postings) {
+void LedgerLineage::set_unbooked(std::vector<UnbookedPosting> postings) {
+    unbooked_.clear();
     for (UnbookedPosting& one : postings) {
         const std::string key = one.posting->key;
         unbooked_.insert_or_assign(key, std::move(one));

@@ -58,8 +58,8 @@ class LedgerLineage {
   public:
     static Result<LedgerLineage> open(const std::string& path);
 
-    /// What the ledger need not have.
-    void add_unbooked(std::vector<UnbookedPosting> postings);
+    /// What the ledger need not have; none until then.
+    void set_unbooked(std::vector<UnbookedPosting> postings);
     /// The posting whose key begins so, with its lineage: all but lines and accounts. D621: none, or several.
     Result<TracedPosting> posting(const std::string& key);
     /// Each pane of a pipeline, by type, key fields and window, with what was closed.

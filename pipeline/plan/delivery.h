@@ -41,9 +41,9 @@ struct SinkConfirmation {
     std::string key;  ///< Posting::key
     DeliveryState state = DeliveryState::ready;
     std::uint32_t attempt = 0;  ///< from 1
-    std::string reference;      ///< the other side's document number; empty: none
-    std::string reason;         ///< of refused, parked and unknown
-    std::string owner;          ///< who must act
+    std::string reference;      ///< the other side's document number, or that of what was booked instead; empty: none
+    std::string reason;         ///< of refused, parked and unknown, and why it was closed
+    std::string owner;          ///< who must act, or who has closed it
     Timestamp time = 0;         ///< by the daemon's clock: for people only
     std::uint64_t since = 0;    ///< epoch of the order to send it again; 0: there was none
 

@@ -166,7 +166,7 @@ class Trace(TaktCase):
             self.ask(f"UPDATE posting SET amount = '9.99', amount_units = 999 WHERE key = '{key}'")
             done = self.trace(key)
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-            self.assertEqual(done.stdout.splitlines()[-1], f"NOT proved: the ledger posts amount 9.99 EUR and had {before} before it, which does not make the "
+            self.assertEqual(done.stdout.splitlines()[-1], f"NOT proved: it posts amount 9.99 EUR, and the pane had {before} before it, which does not make the "
                                                            f"{after} after it")
         self.ask(f"DELETE FROM posting WHERE key = '{self.key('receipt', 'PUMP', 6, 1)}'")
         done = self.trace(key)

@@ -138,7 +138,7 @@ class Outbox(DaemonCase):
         self.order("close", "--key", first, "--reference", "4711", "--why", "booked by hand")
         self.await_that(lambda: not self.open_postings())
         self.assertEqual(self.taken(LONG), [(2, "10.000000"), (3, "100.000000")])
-        self.assertRegex(self.end(), r"closed")
+        self.assertRegex(self.end(), r"\+ closed 1 ")
         self.assertEqual(self.order("resend", "--all", "--why", "again"), "nothing is held\n")
         missing = self.takt("outbox", "resend", "state", "--key", first, "--why", "again")
         self.assertIn("C664", missing.stderr)
@@ -165,7 +165,9 @@ class ClosedInALedger(DaemonCase):
         return done.returncode, done.stdout + done.stderr
 
     def test_books_without_what_was_closed_are_right(self):
-        self.configure(re.sub(r"jetstream: \{\{.*\}\} \}\}", "sqlite: ledger.db }}", PIPELINE))
+        priced = """unit: '"pcs"', amount: sum(quantity), currency: '"EUR"', debit: '"100"', credit: '"200"'"""
+        pipeline = re.sub(r"jetstream: \{\{.*\}\} \}\}", "sqlite: ledger.db }}", PIPELINE)
+        self.configure(pipeline.replace("""unit: '"pcs"'""", priced))
         (self.path / "events.jsonl").touch()
         self.start()
         for number, (time_of_day, quantity) in enumerate([("06:10:00", 5e12), ("06:20:00", 5e12), ("08:00:00", 3)]):
@@ -187,7 +189,7 @@ class ClosedInALedger(DaemonCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.await_that(lambda: not self.held() and self.ask("SELECT revision FROM posting ORDER BY id") == [(2,), (3,)])
         for stopped in (False, True):
-            self.assertIn("closed", self.audit("--ledger", "ledger.db"))
+            self.assertRegex(self.audit("--ledger", "ledger.db"), r"value accepted for ledger: .* EUR = .* \+ 0 parked .* \+ 10000000000000 closed\n")
             for key in (second, third):
                 code, text = self.read_again("trace", key)
                 self.assertEqual(code, 0, text)
@@ -207,6 +209,13 @@ class ClosedInALedger(DaemonCase):
         code, text = self.read_again("trace", second, state=False)
         self.assertEqual(code, 1, text)
         self.assertIn(f"NOT proved: the ledger lacks the revision before it, '{first}', and no state directory", text)
+        self.assertIn(f"posting {second} revision 2, or an earlier one that the ledger lacks (--state says)",
+                      self.read_again("trace", "--event", "e1", state=False)[1])
+        self.assertIn("not in the ledger: its window is open, or comes to zero, or its posting is held or closed (--state says)",
+                      self.read_again("trace", "--event", "e2", state=False)[1])
+        code, text = self.read_again("trace", second, "--sink", "nobody")
+        self.assertEqual(code, 2, text)
+        self.assertIn("C635: the state directory knows no sink 'nobody'; it has: ledger", text)
         code, text = self.read_again("replay", state=False)
         self.assertEqual(code, 4, text)
         self.assertIn(f"F626: ledger.db: posting {second} follows posting {first}, which is not there", text)

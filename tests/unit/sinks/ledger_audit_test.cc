@@ -127,8 +127,7 @@ TEST_F(LedgerAuditTest, ARevisionWhosePredecessorIsGoneIsNamed) {
 }
 
 TEST_F(LedgerAuditTest, ARevisionThatWasClosedIsNotMissed) {
-    // Closed are the first three revisions of a pane, the fourth is in the ledger; and the second one of the other
-    // pane.
+    // The first three revisions of a pane were closed, the fourth is in the ledger.
     std::vector<Posting> chain;
     for (int revision = 1; revision <= 4; ++revision) {
         Posting& posting = chain.emplace_back(goods_receipt("d" + std::to_string(revision), 10, 1));
@@ -139,13 +138,31 @@ TEST_F(LedgerAuditTest, ARevisionThatWasClosedIsNotMissed) {
     }
     deliver("plant_to_ledger", {chain[3]});
     EXPECT_THAT(broken(), HasSubstr("4: in the ledger: posting " + chain[3].key));
-    EXPECT_EQ(
-        broken({&chain[2], &chain[0], &chain[1], &postings_[3]}),
-        "5: posting " + postings_[3].key + " is in the ledger, though a person has closed it: is it booked twice?\n");
+    EXPECT_EQ(broken({&chain[2], &chain[0], &chain[1]}), "");
     // One of them is missing after all, or had other numbers.
     EXPECT_THAT(broken({&chain[2], &chain[0]}), HasSubstr("4: in the ledger: posting " + chain[2].key));
-    chain[1].amount_cumulative = 7;
-    EXPECT_THAT(broken({&chain[0], &chain[1], &chain[2]}), HasSubstr("4: in the ledger: posting " + chain[1].key));
+    Posting other = chain[1];
+    other.amount_cumulative = 7;
+    EXPECT_THAT(broken({&chain[0], &other, &chain[2]}), HasSubstr("4: in the ledger: posting " + other.key));
+    // Somebody books one after all.
+    deliver("plant_to_ledger", {chain[0]});
+    EXPECT_EQ(broken({&chain[0], &chain[1], &chain[2]}),
+              "5: posting " + chain[0].key + " is in the ledger, though a person has closed it: is it booked twice?\n");
+}
+
+TEST_F(LedgerAuditTest, ARowUnderAClosedKeyIsNamed) {
+    EXPECT_EQ(broken({&postings_[0]}), "5: posting " + postings_[0].key +
+                                           " is in the ledger, though a person has closed it: is it booked twice?\n");
+    // It was closed because something else stands there: the next revision follows what was closed.
+    Posting closed = postings_[0];
+    change(
+        "UPDATE posting SET payload_hash = 'c0de', quantity = '1', quantity_units = 1000000, quantity_cumulative = "
+        "'1' WHERE id = 1");
+    EXPECT_EQ(broken({&closed}),
+              fmt::format("5: under the key of posting {}, which a person has closed, the ledger has "
+                          "another one: it has payload c0de, quantity 1.000000 pcs, amount 27.66 "
+                          "EUR; closed was payload {}, quantity 3.000000 pcs, amount 27.66 EUR\n",
+                          closed.key, closed.payload_hash));
 }
 
 }  // namespace

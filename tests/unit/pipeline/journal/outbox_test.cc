@@ -237,7 +237,8 @@ std::string text_of(const Outbox& outbox) {
                             sink.position.last_sequence);
         for (const auto* list : {&sink.waiting, &sink.held, &sink.closed}) {
             for (const SinkOutbox::Entry& entry : *list)
-                text += fmt::format(" {} {} {}\n", entry.posting->key, int(entry.last.state), entry.last.reason);
+                text += fmt::format(" {} {} {} {} {} {}\n", entry.posting->key, int(entry.last.state),
+                                    entry.last.reason, entry.last.owner, entry.last.reference, entry.last.time);
         }
         for (std::size_t state = 0; state < kDeliveryStates; ++state) {
             const OutboxTotal& total = sink.totals[state];
