@@ -54,8 +54,10 @@ Result<Blocks> messages_of(const SourcePlan& source, const SequenceRange& range,
 /// In a process of its own: the log's state with its newest tables, what its last epochs read, and then the next
 /// `sequences` of one source. Ends with 0 where all went well.
 [[noreturn]] void try_messages(const Plan& plan, const IsolationLog& log, std::uint32_t source, std::uint64_t sequences,
-                               int report) {
+                               int report, pid_t parent) {
+    // Not a moment longer than the parent: it shares the lock of the state directory.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
     const rlimit none{0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
     alarm(kPatienceSeconds);
@@ -110,10 +112,11 @@ bool is_own_fault(int signal) {
 Trial run_trial(const Plan& plan, const IsolationLog& log, std::uint32_t source, std::uint64_t sequences) {
     int ends[2];
     if (pipe(ends) != 0) return {};
+    const pid_t parent = getpid();
     const pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        try_messages(plan, log, source, sequences, ends[1]);
+        try_messages(plan, log, source, sequences, ends[1], parent);
     }
     close(ends[1]);
     Trial trial;

@@ -179,11 +179,11 @@ Status watch(Engine& engine, StopSignals& signals, const RunOptions& options, Pr
 }
 
 /// The state directory as the engine's log. Sinks must take a posting that comes again for the same one, and keep what
-/// they took: a file that is complete only at the end of a run does not.
+/// they took: a file that is complete only at the end of a run does not, nor do subjects of core NATS.
 Result<std::unique_ptr<StateLog>> open_state(const RunOptions& run, const Plan& plan, const Invocation& invocation) {
     for (const SinkPlan& sink : plan.sinks) {
         if (sink.keeps_after_crash) continue;
-        return Error{"C633", fmt::format("sink '{}' ({}) does not keep what it took before a crash; with --state use "
+        return Error{"C633", fmt::format("sink '{}' ({}) does not know after a crash what it took; with --state use "
                                          "one that does, such as sqlite or jetstream",
                                          sink.name, sink.connector)};
     }

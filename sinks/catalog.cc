@@ -73,7 +73,7 @@ const std::vector<const SinkType*>& sink_catalog() {
         "sqlite", kept, "the embedded ledger: an SQLite file with tables for SQL and `takt ledger`");
     static const Connector<JetStreamSink> jetstream("jetstream", kept,
                                                     "publishes to a JetStream stream, each posting once");
-    static const Connector<NatsSink> nats("nats", kept,
+    static const Connector<NatsSink> nats("nats", lost,
                                           "publishes to core NATS subjects; nothing remembers what was sent");
     static const Connector<FileSink> file("file", lost,
                                           "JSON lines, CSV or FlatBuffers in a folder; each file appears whole");

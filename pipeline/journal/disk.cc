@@ -16,7 +16,7 @@ namespace takt {
 namespace {
 
 /// A process that was killed is gone at once, but its children, which share its locks, a moment later.
-constexpr std::chrono::seconds kLockPatience{1};
+constexpr std::chrono::seconds kLockPatience{5};
 constexpr std::chrono::milliseconds kLockPause{10};
 
 std::error_code last_error() {

@@ -122,6 +122,7 @@ struct EngineStatus {
     Timestamp started = 0;        ///< monotonic
     Timestamp now = 0;            ///< monotonic, when this was taken
     Timestamp last_progress = 0;  ///< monotonic: an epoch was released or a sink took something
+    std::string log_error;        ///< why the epoch that is next cannot be made durable yet; empty: it can
 
     std::uint64_t messages = 0;
     std::uint64_t message_bytes = 0;

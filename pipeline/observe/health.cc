@@ -52,6 +52,7 @@ std::string what_waits(const EngineStatus& status) {
 Health judge_health(const EngineStatus& status, Duration limit) {
     if (status.phase == EngineStatus::Phase::failed) return {false, status.error};
     if (status.phase == EngineStatus::Phase::stopped) return {false, "stopped"};
+    if (!status.log_error.empty()) return {false, "no epoch becomes durable: " + status.log_error};
     for (const SourceStatus& source : status.sources) {
         if (std::string reason = complaint(source, status.now, limit); !reason.empty()) return {false, reason};
     }

@@ -20,6 +20,9 @@ struct SourcePosition {
     /// `next_sequence` is the first one that was ever read, whatever the config says of a beginning: what lies before
     /// it is no loss.
     bool from_start = false;
+    /// Of the newest message that was ever read: where our own clock gives the ingest times (MessageBlock::own_clock),
+    /// those of later messages are not before it, whatever the clock says.
+    Timestamp last_ingest_time = 0;
 };
 
 /// Where input comes from. One reader thread of the engine owns it after `open`; `describe` may be called by any

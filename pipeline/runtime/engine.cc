@@ -295,6 +295,7 @@ void Engine::Impl::go_on_behind(const std::vector<SourceCut>& cuts) {
         } else if (!mutant("journal_anchor_not_verified")) {
             positions_[i].newest_anchor = cuts[i].anchor;
         }
+        positions_[i].last_ingest_time = cuts[i].last_ingest_time;
     }
 }
 
@@ -603,6 +604,10 @@ bool Engine::Impl::make_durable(const EpochResult& epoch) {
             if (aborted_) return false;
         }
         const Status appended = options_.log->append(epoch, answers);
+        {
+            std::lock_guard lock(mutex_);
+            status_.log_error = appended.ok() ? "" : appended.error().text();
+        }
         if (appended.ok()) {
             for (auto& writer : writers_) writer->answers_are_durable();
             return true;

@@ -133,6 +133,7 @@ bool SourceReader::read_one() {
     }
     const bool ended = *state == Source::State::end;
     if (!block->messages.empty()) block->anchor = source_->position().anchor;
+    if (block->own_clock && !mutant("ingest_time_goes_back")) keep_order(*block);
     {
         std::lock_guard lock(mutex_);
         status_.pending = source_->pending();
@@ -159,6 +160,14 @@ bool SourceReader::read_one() {
     }
     on_change_();
     return !ended;
+}
+
+/// A clock that was set back does not put later messages before earlier ones.
+void SourceReader::keep_order(MessageBlock& block) {
+    for (Message& message : block.messages) {
+        message.ingest_time = std::max(message.ingest_time, position_.last_ingest_time);
+        position_.last_ingest_time = message.ingest_time;
+    }
 }
 
 void SourceReader::run() {

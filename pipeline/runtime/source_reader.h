@@ -52,11 +52,12 @@ class SourceReader {
     bool wait(Duration duration);
     void enter(SourceStatus::State state);
     void fail(const Error& error);
+    void keep_order(MessageBlock& block);
     bool read_one();
 
     const SourcePlan& plan_;
     const Options options_;
-    SourcePosition position_;  ///< to open at; set before the thread starts
+    SourcePosition position_;  ///< to open at; set before the thread starts, then the thread's
     const std::function<void()> on_change_;
     std::unique_ptr<Source> source_;  ///< the thread's, once started; describe() is anybody's
 

@@ -95,6 +95,9 @@ Result<std::int64_t> SqliteDatabase::query_integer(std::string_view sql) {
 Error SqliteDatabase::error(std::string_view doing) const {
     const int code = sqlite3_extended_errcode(handle_.get());
     std::string message = fmt::format("{} {}: {}", doing, path_, sqlite3_errmsg(handle_.get()));
+    // As after any failed synchronization, nobody knows what is on the disk, and another attempt may be called a
+    // success.
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC) return {"F709", std::move(message)};
     switch (code & 0xFF) {
         case SQLITE_BUSY:
         case SQLITE_LOCKED:

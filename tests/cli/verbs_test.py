@@ -117,6 +117,14 @@ class Verbs(unittest.TestCase):
         self.assertRegex(done.stderr, r"accepted +1\b")
         self.assertRegex(done.stderr, r"duplicate +3\b")
 
+    def test_a_state_needs_sinks_that_keep_what_they_took(self):
+        for sink in ("stdout: {}", "file: { path: out }", "nats: { server: 'nats://127.0.0.1:9' }"):
+            config = self.write_config(sink=sink)
+            done = takt("run", config, "--state", str(self.path / "state"))
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(f"C633: sink 'out' ({sink.partition(':')[0]}) does not know after a crash what it took", done.stderr)
+            self.assertFalse((self.path / "state").exists())
+
     def test_wrong_arguments_are_mistakes(self):
         for arguments in ([], ["rum"], ["run"], ["run", "--lanes", "x", self.config], ["list", "nothing"],
                           ["run", "--for", "60", self.config], ["run", "--listen", "nowhere", self.config]):

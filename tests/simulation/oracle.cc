@@ -191,6 +191,18 @@ class Rules {
             pane.posted = pane.total;
         }
         for (const TableVersion& version : cut.tables) follow(version, prices_);
+        check_order_of_clocks(cut);
+    }
+
+    /// Whatever somebody does to a clock of ours.
+    void check_order_of_clocks(const Cut& cut) {
+        for (std::size_t source = 0; source < kSources; ++source) {
+            for (const auto& [sequence, time] : cut.ingest_times[source]) {
+                if (time < newest_ingest_[source])
+                    wrong_ = fmt::format("{} {} came before the message before it", kSourceNames[source], sequence);
+                newest_ingest_[source] = time;
+            }
+        }
     }
 
     /// By the server, or by the clock of whoever read it first.
@@ -326,6 +338,7 @@ class Rules {
     std::size_t place_[kSources] = {};
     Timestamp highest_[kSources] = {kBeginningOfTime, kBeginningOfTime};
     bool ended_[kSources] = {};
+    Timestamp newest_ingest_[kSources] = {};
     Timestamp watermark_ = kBeginningOfTime;
     Prices prices_;
     std::map<std::uint64_t, Seen> seen_;

@@ -21,17 +21,29 @@ namespace {
 constexpr Timestamp kStart = 1'770'000'000 * kSecond;
 constexpr const char* kState = "state";
 
-/// The machine's clocks in one life: nobody may rely on what they said in another one.
+/// The machine's clocks in one life: nobody may rely on what they said in another one, or on a wall clock that somebody
+/// sets, forth and back, every few minutes.
 class LifeClock final : public Clock {
   public:
     explicit LifeClock(Chance& chance)
-        : skew_(chance.one_in(4) ? chance.between(-kDay, kDay) : 0), booted_(chance.between(0, 30 * kDay)) {}
-    Timestamp wall() const override { return scheduler().now() + skew_; }
+        : skew_(chance.one_in(4) ? chance.between(-kDay, kDay) : 0),
+          booted_(chance.between(0, 30 * kDay)),
+          steps_(chance.one_in(4) ? chance.of({kSecond, kMinute, kHour, kDay}) : 0) {}
+    Timestamp wall() const override { return scheduler().now() + skew_ + step(); }
     Timestamp monotonic() const override { return scheduler().now() - kStart + booted_; }
 
   private:
+    static constexpr Duration kSteady = 97 * kSecond;
+
+    Duration step() const {
+        if (steps_ == 0) return 0;
+        const std::uint64_t drawn = hash64(fmt::format("{}", scheduler().now() / kSteady)) % 3;
+        return (static_cast<Duration>(drawn) - 1) * steps_;
+    }
+
     Duration skew_;
     Duration booted_;
+    Duration steps_;  ///< how far it is set
 };
 
 class Simulation {
@@ -342,6 +354,7 @@ class Simulation {
         if (!opened) return opened.error();
         WatchedLog log(world_, **opened);
         LifeClock clock(chance_);
+        world_.clock = &clock;
         Engine engine(plan_, draw_options(clock, log));
         Status ended;
         bool is_over = false;

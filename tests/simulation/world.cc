@@ -107,7 +107,7 @@ class SimulatedSource final : public Source {
                 block.holes.push_back({before + 1, stored.sequence - 1, HoleKind::deleted});
             block.own_clock = world_.own_clock[index_];
             block.messages.push_back({stored.bytes, "plant.events", stored.sequence,
-                                      block.own_clock ? world_.scheduler.now() : stored.published});
+                                      block.own_clock ? world_.clock->wall() : stored.published});
             block.size_bytes += stored.bytes.size();
         }
         if (at_ == stream_.size() && !lost_) return say(State::end);

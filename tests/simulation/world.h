@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "pipeline/base/clock.h"
 #include "pipeline/journal/crash_point.h"
 #include "pipeline/journal/disk.h"
 #include "pipeline/plan/delivery.h"
@@ -162,6 +163,7 @@ class World {
     std::unique_ptr<Sink> make_sink(std::size_t index);
 
     Scheduler& scheduler;
+    Clock* clock = nullptr;  ///< of the machine in this life
     Tally& tally;
     Chance chance;
     SimulatedDisk disk;

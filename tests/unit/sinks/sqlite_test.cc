@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "pipeline/sqlite/sqlite_database.h"
 #include "tests/unit/sinks/sample_posting.h"
 
@@ -20,6 +22,45 @@ std::unique_ptr<SqliteSink> open_ledger(const std::string& path) {
     EXPECT_TRUE(sink->open().ok());
     return sink;
 }
+
+/// The system's files, while this lives; their synchronization fails when that is wanted.
+class FailingFiles {
+  public:
+    FailingFiles() {
+        real_ = sqlite3_vfs_find(nullptr);
+        shim_ = *real_;
+        shim_.zName = "failing";
+        shim_.xOpen = &open;
+        sqlite3_vfs_register(&shim_, 1);
+    }
+    ~FailingFiles() {
+        fails = false;
+        sqlite3_vfs_unregister(&shim_);
+    }
+    FailingFiles(const FailingFiles&) = delete;
+    FailingFiles& operator=(const FailingFiles&) = delete;
+
+    static inline bool fails = false;
+
+  private:
+    static int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
+        const int code = real_->xOpen(real_, name, file, flags, out_flags);
+        if (code != SQLITE_OK) return code;
+        // A main file and its log have methods of their own.
+        const auto [known, fresh] = methods_.try_emplace(file->pMethods, *file->pMethods);
+        synchronize_ = file->pMethods->xSync;
+        known->second.xSync = [](sqlite3_file* opened, int how) {
+            return fails ? SQLITE_IOERR_FSYNC : synchronize_(opened, how);
+        };
+        file->pMethods = &known->second;
+        return code;
+    }
+
+    static inline sqlite3_vfs* real_ = nullptr;
+    static inline std::map<const sqlite3_io_methods*, sqlite3_io_methods> methods_;
+    static inline int (*synchronize_)(sqlite3_file*, int) = nullptr;
+    sqlite3_vfs shim_ = {};
+};
 
 /// First column of the first row, as text.
 std::string ask(const std::string& path, const std::string& sql) {
@@ -167,6 +208,19 @@ TEST(SqliteSink, AFailureTakesTheWholeCallBack) {
     EXPECT_EQ(sink.deliver(postings).error().code, "F626");
     EXPECT_EQ(ask(folder / "l.db", "SELECT count(*) FROM posting"), "0");
     EXPECT_EQ(deliver_one(sink, postings[0]).state, Sink::State::accepted) << "the sink goes on";
+}
+
+TEST(SqliteSink, AfterAFailedSynchronizationNobodyTriesAgain) {
+    FailingFiles files;
+    Folder folder;
+    SqliteSink ledger({.path = folder / "ledger.db", .synchronous = SqliteSink::Synchronous::full}, "plant_to_ledger");
+    const Status opened = ledger.open();
+    ASSERT_TRUE(opened.ok()) << opened.error().text();
+    ASSERT_TRUE(ledger.deliver(std::vector{goods_receipt("a", 1, 1)}).ok());
+    FailingFiles::fails = true;
+    const auto delivered = ledger.deliver(std::vector{goods_receipt("b", 1, 1)});
+    ASSERT_FALSE(delivered.ok());
+    EXPECT_EQ(delivered.error().code, "F709");
 }
 
 TEST(SqliteSink, ABusyLedgerIsTriedAgain) {

@@ -39,6 +39,14 @@ TEST(Health, IsBadWhenMessagesWaitAndNoEpochComes) {
     EXPECT_TRUE(judge_health(status, kLimit).healthy);
 }
 
+TEST(Health, IsBadAtOnceWhereTheJournalHasNoRoom) {
+    EngineStatus status = status_at(kSecond, SourceStatus::State::idle);
+    status.log_error = "E701: state/journal: No space left on device";
+    const Health health = judge_health(status, kLimit);
+    EXPECT_FALSE(health.healthy);
+    EXPECT_EQ(health.reason, "no epoch becomes durable: E701: state/journal: No space left on device");
+}
+
 TEST(Health, IsBadWhenChunksAreStuck) {
     EngineStatus status = status_at(kLimit + 1, SourceStatus::State::idle);
     status.chunks_in_flight = 3;
