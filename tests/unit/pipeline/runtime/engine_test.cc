@@ -223,6 +223,39 @@ TEST(Engine, DrainsOnAStopAndLeavesOpenWindowsOpen) {
     EXPECT_EQ(harness.ledger->finished, 1);
 }
 
+/// A log without room, until there is some.
+class FullLog final : public EpochLog {
+  public:
+    Result<Past> recover() override { return Past{}; }
+    Status append(const EpochResult&, const SinkAnswers&) override {
+        return has_room ? Status() : Status(Error{"E701", "no room"});
+    }
+    Status snapshot(const EngineState&, std::uint64_t) override { return {}; }
+
+    std::atomic<bool> has_room = false;
+};
+
+TEST(Engine, SaysThatItsLogHasNoRoomUntilThereIsSome) {
+    EngineHarness harness;
+    FullLog log;
+    harness.engine_options.log = &log;
+    harness.scripts[0]->last = Source::State::idle;
+    harness.scripts[0]->say(Source::State::more, {sale(1, 10'100), sale(2, 12'000)});
+    std::string said;
+    EXPECT_TRUE(harness
+                    .run_until([&](const EngineStatus& status) {
+                        if (!status.log_error.empty()) {
+                            said = status.log_error;
+                            EXPECT_EQ(status.epoch, 0u);
+                            log.has_room = true;
+                        }
+                        return !said.empty() && status.log_error.empty() && status.epoch > 0;
+                    })
+                    .ok());
+    EXPECT_EQ(said, "E701: no room");
+    EXPECT_THAT(harness.ledger->accepted, ElementsAre("left/11000/7/1"));
+}
+
 TEST(Engine, CutsAtExactlySoManyMessages) {
     EngineHarness harness;
     harness.made->plan.epoch = kHour;
