@@ -10,6 +10,7 @@
 #include "pipeline/base/clock.h"
 #include "pipeline/dead_letters/dead_letter_desk.h"
 #include "pipeline/expression/utf8.h"
+#include "pipeline/journal/disk.h"
 #include "sinks/atomic_file.h"
 #include "sinks/posting_json.h"
 #include "sinks/report_table.h"
@@ -238,7 +239,11 @@ int retry(DeadLetterDesk& desk, const DlqOptions& options) {
 
 int discard(DeadLetterDesk& desk, const DlqOptions& options) {
     if (const Status chosen = check_chosen(options, "discard"); !chosen) return fail(chosen.error());
-    const auto count = desk.discard(options.filter, order_of(options));
+    auto count = desk.discard(options.filter, order_of(options));
+    std::unique_ptr<File> lock;
+    if (!count && count.error().code == "C653" &&
+        !real_disk().open(options.state + "/LOCK", Disk::Open::existing, lock) && !lock->lock())
+        count = desk.discard(options.filter, order_of(options), true);
     if (!count) return fail(count.error());
     fmt::print("{} discarded\n", *count);
     return kExitOk;

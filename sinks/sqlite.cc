@@ -206,12 +206,21 @@ Error SqliteSink::fenced(const RunIdentity& owner) const {
                                 options_.path, owner.incarnation, pipeline_, run_.incarnation)};
 }
 
-/// From now on what earlier starts still send is refused. The starts of another state have a count of their own.
+/// From now on what earlier starts still send is refused. The starts of another state have a count of their own; those
+/// of a copy of this one have the same, so that a number may stand there already.
 Status SqliteSink::take_fence() {
     return connection_->database.transaction([&]() -> Status {
         const Result<RunIdentity> before = owner();
         if (!before.ok()) return before.error();
         if (before->state == run_.state && before->incarnation > run_.incarnation) return fenced(*before);
+        if (before->state == run_.state && before->incarnation == run_.incarnation && !may_own_) {
+            return Error{"F624",
+                         fmt::format("{} belongs to a start {} of pipeline '{}' already, from a copy of this state "
+                                     "directory or from what it is a copy of: nothing was posted; whichever is "
+                                     "started next takes it over, so start only one",
+                                     options_.path, run_.incarnation, pipeline_)};
+        }
+        may_own_ = true;
         SqliteStatement& row = connection_->take_fence;
         row.bind(1, pipeline_);
         row.bind(2, run_.state);

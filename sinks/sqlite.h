@@ -64,6 +64,7 @@ class SqliteSink final : public Sink {
     RunIdentity run_;
     SinkPosition position_;  ///< last_sequence: id of the newest row that was accepted
     std::unique_ptr<Connection> connection_;
+    bool may_own_ = false;  ///< it has tried to take the ledger: the number that stands there may be its own
 };
 
 }  // namespace takt

@@ -58,13 +58,14 @@ Error no_such_entry(std::int64_t id) {
 }
 
 /// Why an entry cannot be retried or discarded; empty: it can.
-std::string_view objection(const DeadLetterEntry& entry, bool retry) {
+std::string_view objection(const DeadLetterEntry& entry, bool retry, bool nobody_runs) {
     switch (entry.state) {
         case EntryState::accepted:
             return "it was accepted already, and has its effect";
         case EntryState::discarded:
             return "it was discarded";
         case EntryState::replayed:
+            if (!retry && nobody_runs) break;
             return "a retry was ordered and has not ended yet";
         case EntryState::open:
         case EntryState::rejected:
@@ -204,7 +205,8 @@ Result<std::vector<AcceptedRetry>> DeadLetterDesk::accepted_retries(const std::s
     return retries;
 }
 
-Result<std::vector<DeadLetterEntry>> DeadLetterDesk::chosen(const DeadLetterFilter& filter, std::string_view order) {
+Result<std::vector<DeadLetterEntry>> DeadLetterDesk::chosen(const DeadLetterFilter& filter, std::string_view order,
+                                                            bool nobody_runs) {
     const bool retry = order == kRetry;
     const bool named = !filter.ids.empty();
     DeadLetterFilter unlimited = filter;
@@ -218,7 +220,7 @@ Result<std::vector<DeadLetterEntry>> DeadLetterDesk::chosen(const DeadLetterFilt
         return entries;
     }
     for (const DeadLetterEntry& entry : *entries) {
-        const std::string_view why_not = objection(entry, retry);
+        const std::string_view why_not = objection(entry, retry, nobody_runs);
         if (!why_not.empty())
             return Error{"C653", fmt::format("dead letter {} cannot be {}: {}", entry.id, order, why_not)};
     }
@@ -271,7 +273,7 @@ Result<std::uint64_t> DeadLetterDesk::retry(const DeadLetterFilter& filter, cons
                                             const DeadLetterOrder& order) {
     std::uint64_t count = 0;
     const Status done = database_.transaction([&]() -> Status {
-        const Result<std::vector<DeadLetterEntry>> entries = chosen(filter, kRetry);
+        const Result<std::vector<DeadLetterEntry>> entries = chosen(filter, kRetry, false);
         if (!entries) return entries.error();
         CHECK(!edited || entries->size() <= 1);
         for (const DeadLetterEntry& entry : *entries) {
@@ -284,12 +286,26 @@ Result<std::uint64_t> DeadLetterDesk::retry(const DeadLetterFilter& filter, cons
     return count;
 }
 
-Result<std::uint64_t> DeadLetterDesk::discard(const DeadLetterFilter& filter, const DeadLetterOrder& order) {
+/// Where it was in a frame after all, the next start finds it there and ends it so.
+Status DeadLetterDesk::take_back(const DeadLetterEntry& entry, const DeadLetterOrder& order) {
+    Result<SqliteStatement> update =
+        database_.prepare("UPDATE request SET epoch = 0, outcome = 'TAKEN_BACK' WHERE entry = ?1 AND epoch IS NULL");
+    if (!update) return update.error();
+    update->bind(1, entry.id);
+    if (Status status = database_.execute(*update); !status) return status;
+    return add_audit(entry.id, "retry taken back", order);
+}
+
+Result<std::uint64_t> DeadLetterDesk::discard(const DeadLetterFilter& filter, const DeadLetterOrder& order,
+                                              bool nobody_runs) {
     std::uint64_t count = 0;
     const Status done = database_.transaction([&]() -> Status {
-        const Result<std::vector<DeadLetterEntry>> entries = chosen(filter, kDiscard);
+        const Result<std::vector<DeadLetterEntry>> entries = chosen(filter, kDiscard, nobody_runs);
         if (!entries) return entries.error();
         for (const DeadLetterEntry& entry : *entries) {
+            if (entry.state == EntryState::replayed) {
+                if (Status status = take_back(entry, order); !status) return status;
+            }
             if (Status status = set_state(entry.id, EntryState::discarded); !status) return status;
             if (Status status = add_audit(entry.id, "discarded", order); !status) return status;
         }

@@ -108,17 +108,21 @@ class DeadLetterDesk {
     /// event.
     Result<std::uint64_t> retry(const DeadLetterFilter& filter, const std::optional<std::string>& edited,
                                 const DeadLetterOrder& order);
-    /// Closes entries for good, likewise. C653: it was accepted or discarded, or a retry waits.
-    Result<std::uint64_t> discard(const DeadLetterFilter& filter, const DeadLetterOrder& order);
+    /// Closes entries for good, likewise. C653: it was accepted or discarded, or a retry waits. `nobody_runs`: the
+    /// caller holds the lock of the state directory, so a retry that waits for one that is named is taken back.
+    Result<std::uint64_t> discard(const DeadLetterFilter& filter, const DeadLetterOrder& order,
+                                  bool nobody_runs = false);
 
   private:
     explicit DeadLetterDesk(SqliteDatabase database) : database_(std::move(database)) {}
     static Result<DeadLetterDesk> open(const std::string& state_folder, SqliteDatabase::Mode mode);
     Result<std::vector<DeadLetterEntry>> select(const std::string& where, const DeadLetterFilter& filter);
     /// Entries that may get an order. Within a transaction.
-    Result<std::vector<DeadLetterEntry>> chosen(const DeadLetterFilter& filter, std::string_view order);
+    Result<std::vector<DeadLetterEntry>> chosen(const DeadLetterFilter& filter, std::string_view order,
+                                                bool nobody_runs);
     Status order_retry(const DeadLetterEntry& entry, const std::optional<std::string>& edited,
                        const DeadLetterOrder& order);
+    Status take_back(const DeadLetterEntry& entry, const DeadLetterOrder& order);
     Status set_state(std::int64_t entry, EntryState state);
     Status add_audit(std::int64_t entry, const std::string& what, const DeadLetterOrder& order);
 

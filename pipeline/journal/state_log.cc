@@ -89,12 +89,17 @@ std::vector<QuarantinedMessage> StateLog::quarantined() const {
     return messages;
 }
 
+/// One that is not durable is not on the list: this start would make epochs without it, and the next one could not make
+/// them again.
 Status StateLog::quarantine(const QuarantinedMessage& message) {
-    quarantine_.emplace_back(message.sequence, context_.sources[message.source]);
+    auto messages = quarantine_;
+    messages.emplace_back(message.sequence, context_.sources[message.source]);
     DurableText text{std::string(kQuarantineKind), 1};
-    for (const auto& [sequence, source] : quarantine_)
+    for (const auto& [sequence, source] : messages)
         text.values.emplace_back("message", fmt::format("{} {}", sequence, source));
-    return write_durable_text(disk_, quarantine_path(directory_), text);
+    Status written = write_durable_text(disk_, quarantine_path(directory_), text);
+    if (written.ok()) quarantine_ = std::move(messages);
+    return written;
 }
 
 Status StateLog::check_origin(const std::string& what, const std::string& engine_version,

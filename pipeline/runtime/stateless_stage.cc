@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "pipeline/runtime/accounting.h"
+#include "pipeline/runtime/deadly_text.h"
 
 namespace takt {
 namespace {
@@ -211,6 +212,7 @@ void StatelessStage::run(Chunk& chunk) {
         chunk.received.add(event_hash(seeds_[chunk.source], chunk.block->messages[chunk.first].sequence, 0));
         return;
     }
+    die_of_deadly_text(std::span(chunk.block->messages).subspan(chunk.first, chunk.count));
     const SourcePlan& source = plan_.sources[chunk.source];
     const Segment& segment = *plan_.segments[chunk.segment];
     std::unique_ptr<Scratch> scratch = take_scratch();

@@ -18,6 +18,9 @@ target_compile_options(journal_crash PRIVATE -O1)
 target_link_libraries(journal_crash PRIVATE takt_journal_with_crash_points)
 add_test(NAME crash/journal COMMAND journal_crash)
 
-add_executable(takt_with_crash_points ${CMAKE_SOURCE_DIR}/cli/main.cc)
+# And with the one file of the runtime in which a message can be deadly (pipeline/runtime/deadly_text.h); the linker
+# takes it for the library's.
+add_executable(takt_with_crash_points ${CMAKE_SOURCE_DIR}/cli/main.cc
+                                      ${CMAKE_SOURCE_DIR}/pipeline/runtime/stateless_stage.cc)
 target_compile_definitions(takt_with_crash_points PRIVATE TAKT_VERSION="${PROJECT_VERSION}")
 target_link_libraries(takt_with_crash_points PRIVATE takt_journal_with_crash_points takt_cli)

@@ -286,6 +286,22 @@ TEST(SqliteSink, OnlyTheLatestStartOfAPipelineMayWrite) {
     EXPECT_TRUE(open_ledger(folder / "l.db")->deliver(two).ok()) << "a run without a state is no run of it";
 }
 
+TEST(SqliteSink, ACopyThatWasStartedAsOftenDoesNotShareTheLedger) {
+    const Folder folder;
+    const std::vector<Posting> one{goods_receipt("a", 1, 1)};
+    const auto original = ledger_of(folder / "l.db", {"state", 2});
+    ASSERT_TRUE(original->open().ok());
+    EXPECT_TRUE(original->open().ok()) << "the number is its own";
+    const auto copy = ledger_of(folder / "l.db", {"state", 2});
+    const Status opened = copy->open();
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, "F624");
+    EXPECT_THAT(opened.error().message, HasSubstr("belongs to a start 2 of pipeline 'plant_to_ledger' already"));
+    EXPECT_TRUE(original->deliver(one).ok());
+    ASSERT_TRUE(ledger_of(folder / "l.db", {"state", 3})->open().ok());
+    EXPECT_EQ(original->deliver(one).error().code, "F624");
+}
+
 TEST(SqliteSink, AStateThatWasBegunAnewTakesTheLedgerOver) {
     const Folder folder;
     const auto old = ledger_of(folder / "l.db", {"old", 7});

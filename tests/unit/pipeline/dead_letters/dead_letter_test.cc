@@ -249,6 +249,26 @@ TEST_F(DeadLetters, OtherEndsOfARetryAreNamed) {
     EXPECT_EQ(open.history(3)->retries[0].rule, "NO_EVENT");
 }
 
+TEST_F(DeadLetters, ARetryThatNobodyTakesCanBeTakenBackWhileNobodyRuns) {
+    DeadLetterStore daemon = store();
+    ASSERT_TRUE(daemon.apply(epoch(1, {letter(7), letter(8)}), 1, 0));
+    DeadLetterDesk open = desk();
+    ASSERT_TRUE(open.retry({.ids = {1, 2}}, {}, order_));
+    EXPECT_EQ(*open.discard({.ids = {1}}, order_, true), 1u);
+    EXPECT_EQ(states(), "1 discarded, 2 replayed");
+    EXPECT_EQ(open.history(1)->retries[0].outcome, "TAKEN_BACK");
+    EXPECT_EQ(open.history(1)->audit[1].what, "retry taken back");
+    const auto taken = requests().take();
+    ASSERT_THAT(*taken, SizeIs(1));
+    EXPECT_EQ((*taken)[0].sequence, 8u);
+    EXPECT_EQ(*open.discard({.reason = "DECODE"}, order_, true), 0u) << "it was not named";
+    // It was in a durable frame after all.
+    DeadLetterReplay in_frame = (*taken)[0];
+    in_frame.sequence = 7;
+    ASSERT_TRUE(daemon.apply(epoch_with(2, {in_frame}, kAccepted), 1, 0));
+    EXPECT_EQ(states(), "1 accepted, 2 replayed");
+}
+
 TEST_F(DeadLetters, RowsOfPanesCannotBeRetried) {
     DeadLetter row = letter(9, "");
     row.source = "by_hour";

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "pipeline/journal/durable_text.h"
 #include "pipeline/journal/outbox.h"
 #include "tests/support/simulated_disk.h"
 
@@ -13,6 +14,9 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+using testing::UnorderedElementsAre;
 
 Plan plan_of(const std::vector<std::string>& sources, const std::string& config_hash = "c0ffee") {
     Plan plan;
@@ -362,6 +366,237 @@ TEST(StateLog, ACrashAtAnyStepOfARemovalLosesNothing) {
         ASSERT_TRUE(outbox.ok()) << outbox.error().text();
         EXPECT_EQ((*outbox)[0].total(DeliveryState::accepted).count, last - 1);
     }
+}
+
+// ---- messages that kill: starts that were killed, and the list of what is not read any more
+
+constexpr const char* kEnd = "./state/END";
+constexpr const char* kQuarantine = "./state/QUARANTINE";
+
+/// A start that is killed before it has made an epoch: how many such ones it finds before it.
+std::uint64_t start_and_die(Disk& disk, const Plan& plan) {
+    return open(disk, plan)->killed_starts();
+}
+
+TEST(StateLog, StartsThatWereKilledCountUntilOneMakesAnEpoch) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    for (const std::uint64_t killed : {0, 1, 2}) EXPECT_EQ(start_and_die(disk, plan), killed);
+    {
+        const auto log = open(disk, plan);
+        EXPECT_EQ(log->killed_starts(), 3u);
+        ASSERT_TRUE(log->recover().ok());
+        ASSERT_TRUE(log->append(epoch_of(plan, 1), {}).ok());
+    }
+    // That one was killed, too, but not before it had made one.
+    for (const std::uint64_t killed : {0, 1}) EXPECT_EQ(start_and_die(disk, plan), killed);
+    disk.start_again(SimulatedDisk::Kept::nothing);
+    EXPECT_EQ(start_and_die(disk, plan), 2u) << "a power cut between them changes nothing";
+}
+
+TEST(StateLog, AStartThatOnlyRecoveredHasMadeNoEpoch) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    write_two(disk, plan, false);
+    {
+        const auto log = open(disk, plan);
+        EXPECT_EQ(log->killed_starts(), 0u);
+        ASSERT_TRUE(log->recover().ok());
+        ASSERT_TRUE(log->snapshot(state_of(plan, 2), 2).ok());
+    }
+    EXPECT_EQ(start_and_die(disk, plan), 1u);
+}
+
+TEST(StateLog, AStartThatCameToItsEndWasNotKilled) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    for (const std::uint64_t killed : {0, 1}) EXPECT_EQ(start_and_die(disk, plan), killed);
+    ASSERT_TRUE(open(disk, plan)->end().ok());
+    disk.start_again(SimulatedDisk::Kept::nothing);
+    for (const std::uint64_t killed : {0, 1}) EXPECT_EQ(start_and_die(disk, plan), killed);
+}
+
+TEST(StateLog, OfAnEndAndAnEpochTheNewerOneCounts) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    write_two(disk, plan, false);
+    EXPECT_EQ(start_and_die(disk, plan), 0u);
+    ASSERT_TRUE(open(disk, plan)->end().ok());
+    EXPECT_EQ(start_and_die(disk, plan), 0u) << "the end is newer than the epoch";
+    {
+        const auto log = open(disk, plan);
+        EXPECT_EQ(log->killed_starts(), 1u);
+        ASSERT_TRUE(log->recover().ok());
+        ASSERT_TRUE(log->append(epoch_of(plan, 3), {}).ok());
+    }
+    for (const std::uint64_t killed : {0, 1}) EXPECT_EQ(start_and_die(disk, plan), killed);
+}
+
+TEST(StateLog, AnEndThatCannotBeIsRefused) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    std::uint64_t next = 0;
+    {
+        const auto log = open(disk, plan);
+        ASSERT_TRUE(log->end().ok());
+        next = log->incarnation() + 1;
+    }
+    // As where INCARNATION came from an older copy.
+    ASSERT_TRUE(write_durable_text(disk, kEnd, {"takt-end", 1, {{"incarnation", std::to_string(next)}}}).ok());
+    const auto later = StateLog::open(disk, "./state", plan, kOptions);
+    ASSERT_FALSE(later.ok());
+    EXPECT_EQ(later.error().code, "F705");
+    EXPECT_THAT(later.error().message, HasSubstr("./state/END is of a later start than this one"));
+    std::string bytes = disk.content(kEnd);
+    bytes[0] = static_cast<char>(bytes[0] ^ 1);
+    disk.set_content(kEnd, bytes);
+    const auto damaged = StateLog::open(disk, "./state", plan, kOptions);
+    ASSERT_FALSE(damaged.ok());
+    EXPECT_EQ(damaged.error().code, "F705");
+    EXPECT_THAT(damaged.error().message, HasSubstr("./state/END is damaged"));
+}
+
+std::vector<QuarantinedMessage> quarantine_of(StateLog& log) {
+    const auto past = log.recover();
+    EXPECT_TRUE(past.ok()) << past.error().text();
+    return past.ok() ? past->quarantine : std::vector<QuarantinedMessage>();
+}
+
+TEST(StateLog, WhatIsQuarantinedStaysSoForEveryLaterStart) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor", "lab"});
+    write_two(disk, plan, true);
+    const QuarantinedMessage first{1, 203};
+    const QuarantinedMessage second{0, 207};
+    const QuarantinedMessage third{0, 205};
+    EXPECT_THAT(quarantine_of(*open(disk, plan)), IsEmpty());
+    EXPECT_FALSE(disk.exists(kQuarantine));
+    {
+        const auto log = open(disk, plan);
+        ASSERT_TRUE(log->quarantine(first).ok());
+        ASSERT_TRUE(log->quarantine(second).ok());
+        EXPECT_THAT(quarantine_of(*log), UnorderedElementsAre(first, second));
+    }
+    // As docs/formats/state.md has it.
+    EXPECT_THAT(disk.content(kQuarantine),
+                StartsWith("takt-quarantine 1\nmessage 203 lab\nmessage 207 floor\ncrc32c "));
+    disk.start_again(SimulatedDisk::Kept::nothing);
+    EXPECT_THAT(quarantine_of(*open(disk, plan)), UnorderedElementsAre(first, second));
+    ASSERT_TRUE(open(disk, plan)->quarantine(third).ok());
+    {
+        const auto log = open(disk, plan);
+        EXPECT_THAT(quarantine_of(*log), UnorderedElementsAre(first, second, third));
+        ASSERT_TRUE(log->append(epoch_of(plan, 3), {}).ok());
+        ASSERT_TRUE(log->snapshot(state_of(plan, 3), 3).ok());
+        ASSERT_TRUE(log->end().ok());
+    }
+    EXPECT_THAT(quarantine_of(*open(disk, plan)), UnorderedElementsAre(first, second, third))
+        << "epochs, snapshots and ends forget none";
+}
+
+TEST(StateLog, AQuarantinedMessageIsKnownByItsSourcesName) {
+    SimulatedDisk disk(1);
+    const Plan both = plan_of({"floor", "lab"});
+    ASSERT_TRUE(open(disk, both)->quarantine({1, 5}).ok());
+    const Plan turned = plan_of({"lab", "floor"});
+    EXPECT_THAT(quarantine_of(*open(disk, turned)), ElementsAre(QuarantinedMessage{0, 5}));
+    const Plan one = plan_of({"floor"});
+    {
+        const auto log = open(disk, one);
+        EXPECT_THAT(quarantine_of(*log), IsEmpty());
+        ASSERT_TRUE(log->quarantine({0, 9}).ok());
+    }
+    EXPECT_THAT(quarantine_of(*open(disk, both)),
+                UnorderedElementsAre(QuarantinedMessage{1, 5}, QuarantinedMessage{0, 9}))
+        << "that of a source that was gone meanwhile stays on the list";
+}
+
+TEST(StateLog, ACrashWhileAMessageIsQuarantinedLeavesItOnTheListOrNot) {
+    const Plan plan = plan_of({"floor", "lab"});
+    const QuarantinedMessage before{0, 300};
+    const QuarantinedMessage now{1, 301};
+    int listed = 0;
+    int unlisted = 0;
+    for (const auto kept : {SimulatedDisk::Kept::nothing, SimulatedDisk::Kept::everything, SimulatedDisk::Kept::some}) {
+        bool crashed = true;
+        for (std::uint64_t operation = 1; crashed; ++operation) {
+            SimulatedDisk disk(operation);
+            {
+                const auto log = open(disk, plan);
+                ASSERT_TRUE(log->quarantine(before).ok());
+                disk.cut_power_at(disk.operations() + operation);
+                try {
+                    ASSERT_TRUE(log->quarantine(now).ok());
+                    crashed = false;
+                } catch (const SimulatedDisk::PowerCut&) {
+                }
+            }
+            disk.start_again(kept);
+            const auto quarantine = quarantine_of(*open(disk, plan));
+            if (!crashed) {
+                EXPECT_THAT(quarantine, UnorderedElementsAre(before, now)) << "it returned, so it is durable";
+            } else if (quarantine.size() > 1) {
+                ++listed;
+                EXPECT_THAT(quarantine, UnorderedElementsAre(before, now));
+            } else {
+                ++unlisted;
+                EXPECT_THAT(quarantine, ElementsAre(before));
+            }
+        }
+    }
+    EXPECT_GT(listed, 0);
+    EXPECT_GT(unlisted, 0);
+}
+
+/// Else this start would make epochs without it, and the next one, which does not know of it, could not make them
+/// again.
+TEST(StateLog, AMessageThatCouldNotBeQuarantinedIsNot) {
+    const Plan plan = plan_of({"floor"});
+    std::uint64_t operation = 1;
+    for (;; ++operation) {
+        SimulatedDisk disk(operation);
+        const auto log = open(disk, plan);
+        disk.fail_at(disk.operations() + operation, std::errc::no_space_on_device);
+        if (log->quarantine({0, 300}).ok()) break;
+        ASSERT_TRUE(log->quarantine({0, 301}).ok());
+        EXPECT_THAT(quarantine_of(*log), ElementsAre(QuarantinedMessage{0, 301})) << "operation " << operation;
+        EXPECT_THAT(disk.content(kQuarantine), StartsWith("takt-quarantine 1\nmessage 301 floor\ncrc32c "));
+    }
+    EXPECT_GT(operation, 5u) << "create, write, synchronize, rename, synchronize the folder";
+}
+
+TEST(StateLog, ADamagedQuarantineIsRefused) {
+    SimulatedDisk disk(1);
+    const Plan plan = plan_of({"floor"});
+    ASSERT_TRUE(open(disk, plan)->quarantine({0, 17}).ok());
+    const std::string good = disk.content(kQuarantine);
+    const auto expect_refused = [&](const std::string& bytes, const std::string& code, const std::string& message) {
+        disk.set_content(kQuarantine, bytes);
+        const auto log = StateLog::open(disk, "./state", plan, kOptions);
+        ASSERT_FALSE(log.ok()) << bytes;
+        EXPECT_EQ(log.error().code, code) << bytes;
+        EXPECT_THAT(log.error().message, HasSubstr("./state/QUARANTINE"));
+        EXPECT_THAT(log.error().message, HasSubstr(message));
+        EXPECT_EQ(disk.content(kQuarantine), bytes) << "what is left of it is a person's to look at";
+    };
+    for (std::size_t size = 0; size < good.size(); ++size) expect_refused(good.substr(0, size), "F705", "is damaged");
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        std::string bytes = good;
+        bytes[at] = static_cast<char>(bytes[at] ^ 1);
+        expect_refused(bytes, "F705", "is damaged");
+    }
+    // What no takt has written, with a checksum that holds.
+    const auto text = [](const std::string& name, const std::string& value) {
+        return DurableText{"takt-quarantine", 1, {{"message", "3 floor"}, {name, value}}}.text();
+    };
+    expect_refused(text("sequence", "17 floor"), "F705", "is damaged: 'sequence 17 floor'");
+    for (const char* const value : {"floor 17", "17", "17floor", "-1 floor", "18446744073709551616 floor", ""})
+        expect_refused(text("message", value), "F705", fmt::format("is damaged: 'message {}'", value));
+    expect_refused(DurableText{"takt-end", 1, {{"message", "17 floor"}}}.text(), "F705", "takt-quarantine");
+    expect_refused(DurableText{"takt-quarantine", 2, {{"message", "17 floor"}}}.text(), "F704", "format version 2");
+
+    disk.set_content(kQuarantine, good);
+    EXPECT_THAT(quarantine_of(*open(disk, plan)), ElementsAre(QuarantinedMessage{0, 17})) << "put back, it counts";
 }
 
 }  // namespace
