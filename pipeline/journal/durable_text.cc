@@ -10,7 +10,7 @@
 namespace takt {
 namespace {
 
-constexpr std::size_t kMaxBytes = 4096;
+constexpr std::size_t kMaxBytes = 1u << 20;  // of the longest one: the list of messages that kill
 constexpr std::string_view kChecksum = "crc32c ";
 
 template <typename Number>
