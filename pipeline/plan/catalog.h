@@ -62,8 +62,8 @@ class SinkType {
     virtual std::string_view name() const = 0;
     virtual std::string_view help() const = 0;
     virtual OptionDocs docs() const = 0;
-    /// Whether what was accepted stays so when the daemon crashes before it has finished, and a posting that comes again
-    /// is taken for the same one.
+    /// Whether what was accepted stays so when the daemon crashes before it has finished, and a posting that comes
+    /// again is taken for the same one.
     virtual bool keeps_after_crash() const = 0;
     using Make = std::function<Result<std::unique_ptr<Sink>>()>;
     virtual std::optional<Make> plan(const std::string& sink_name, const ConfigNode& options,

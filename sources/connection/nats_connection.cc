@@ -79,6 +79,10 @@ class Setup {
     natsStatus status_ = NATS_OK;
 };
 
+/// Of some 200 logins that sign the server's nonce with the right key it refuses one (seen with nats.c 3.4 and
+/// nats-server 2.9), and takes the same key with the next nonce.
+constexpr int kSignedLogins = 3;
+
 natsStatus set_security(natsOptions* to, const NatsConnectionOptions& options) {
     Setup setup;
     if (!options.user.empty())
@@ -212,8 +216,11 @@ Result<std::unique_ptr<NatsConnection>> NatsConnection::connect(const NatsConnec
         return nats_error("C520", fmt::format("options of {}", describe_servers(options)), setup.status());
     if (const natsStatus status = set_security(created, options); status != NATS_OK)
         return nats_error("C520", fmt::format("security options of {}", describe_servers(options)), status);
-    if (const natsStatus status = natsConnection_Connect(&result->connection_, created); status != NATS_OK)
-        return connect_error(options, status);
+    natsStatus status = natsConnection_Connect(&result->connection_, created);
+    const int logins = options.nkey.empty() && options.credentials.empty() ? 1 : kSignedLogins;
+    for (int login = 1; status == NATS_CONNECTION_AUTH_FAILED && login < logins; ++login)
+        status = natsConnection_Connect(&result->connection_, created);
+    if (status != NATS_OK) return connect_error(options, status);
     return result;
 }
 
