@@ -122,6 +122,7 @@ Error connect_error(const NatsConnectionOptions& options, natsStatus status) {
                                         "tls:// address",
                                         servers)};
         case NATS_PROTOCOL_ERROR:
+            if (!wants_tls(options)) return {"E520", fmt::format("{} ended the conversation ({})", servers, text)};
             return {"E521",
                     fmt::format("{} ended the conversation ({}): it may want a client certificate (tls_certificate, "
                                 "tls_key), or not take ours, which may have expired",
