@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "pipeline/sqlite/sqlite_database.h"
+#include "sinks/closed_postings.h"
 #include "sinks/ledger_schema.h"
 
 namespace takt {
@@ -54,9 +55,9 @@ std::string text_of(const Posting& posting) {
 /// One pass over a ledger, in one read transaction.
 class LedgerPass {
   public:
-    LedgerPass(SqliteDatabase& database, const UnacceptedPostings& unaccepted) : database_(database) {
+    LedgerPass(SqliteDatabase& database, const UnacceptedPostings& unaccepted)
+        : database_(database), closed_(unaccepted.closed) {
         for (const Posting* posting : unaccepted.asked) asked_.emplace(posting->key, posting);
-        for (const Posting* posting : unaccepted.closed) closed_.emplace(posting->key, Closed{posting});
     }
 
     Result<LedgerAudit> run(const std::string& pipeline, std::uint64_t until_epoch) {
@@ -159,9 +160,9 @@ class LedgerPass {
                              format_decimal(posting.amount, posting.amount_scale)));
         }
         follow_closed(posting.previous_key);
-        const auto closed = closed_.find(posting.key);
-        if (closed == closed_.end()) return follow(posting);
-        note_closed(posting, *closed->second.posting);
+        const Posting* const closed = closed_.find(posting.key);
+        if (closed == nullptr) return follow(posting);
+        note_closed(posting, *closed);
         follow_closed(posting.key);
     }
 
@@ -177,15 +178,8 @@ class LedgerPass {
                                row.key, found, made));
     }
 
-    /// That posting, where it is a closed one, after those before it; each once.
     void follow_closed(const std::string& key) {
-        std::vector<const Posting*> chain;
-        for (auto closed = closed_.find(key); closed != closed_.end() && !closed->second.followed;
-             closed = closed_.find(chain.back()->previous_key)) {
-            closed->second.followed = true;
-            chain.push_back(closed->second.posting);
-        }
-        for (auto closed = chain.rbegin(); closed != chain.rend(); ++closed) follow(**closed);
+        for (const Posting* closed : closed_.take(key)) follow(*closed);
     }
 
     void follow(const Posting& posting) {
@@ -194,12 +188,8 @@ class LedgerPass {
     }
 
     SqliteDatabase& database_;
-    struct Closed {
-        const Posting* posting = nullptr;
-        bool followed = false;  ///< its chain has it
-    };
     std::unordered_map<std::string_view, const Posting*> asked_;  ///< by key
-    std::unordered_map<std::string_view, Closed> closed_;         ///< by key
+    ClosedPostings closed_;
     SqliteStatement lines_;
     RevisionChains chains_{true};
     LedgerAudit audit_;

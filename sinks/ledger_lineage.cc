@@ -7,6 +7,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "sinks/closed_postings.h"
 #include "sinks/ledger_schema.h"
 
 namespace takt {
@@ -120,12 +121,12 @@ std::string damage(const std::string& key, std::string_view what) {
 /// Puts the postings of panes together. What is wrong with one comes as a text; an empty one: nothing.
 class PaneBook {
   public:
-    /// Closed postings by key: each is put in before what follows it.
-    explicit PaneBook(std::unordered_map<std::string, const Posting*> closed) : closed_(std::move(closed)) {}
+    /// Each of the closed ones is put in before what follows it.
+    explicit PaneBook(std::vector<const Posting*> closed) : all_closed_(std::move(closed)), closed_(all_closed_) {}
 
     /// The next row of the ledger.
     std::string add(PaneOfPosting one) {
-        closed_.erase(one.pane.last_key);
+        closed_.drop(one.pane.last_key);
         std::string mistake = add_closed(one.previous_key);
         return mistake.empty() ? put(std::move(one)) : mistake;
     }
@@ -133,7 +134,8 @@ class PaneBook {
     /// The closed ones that nothing in the ledger follows.
     std::string finish() {
         std::string mistake;
-        while (!closed_.empty() && mistake.empty()) mistake = add_closed(std::string(closed_.begin()->first));
+        for (auto closed = all_closed_.begin(); closed != all_closed_.end() && mistake.empty(); ++closed)
+            mistake = add_closed((*closed)->key);
         return mistake;
     }
 
@@ -143,17 +145,12 @@ class PaneBook {
     /// That closed posting, after those before it; none of them where the first one follows what is not there: then
     /// the ledger has lost something, and does not agree with the events.
     std::string add_closed(const std::string& key) {
-        std::vector<const Posting*> chain;
-        for (auto closed = closed_.find(key); closed != closed_.end();
-             closed = closed_.find(chain.back()->previous_key)) {
-            chain.push_back(closed->second);
-            closed_.erase(closed);
-        }
+        const std::vector<const Posting*> chain = closed_.take(key);
         std::string mistake;
         if (chain.empty()) return mistake;
-        const std::string& before = chain.back()->previous_key;
+        const std::string& before = chain.front()->previous_key;
         if (!before.empty() && !by_last_key_.contains(before)) return mistake;
-        for (auto closed = chain.rbegin(); closed != chain.rend() && mistake.empty(); ++closed)
+        for (auto closed = chain.begin(); closed != chain.end() && mistake.empty(); ++closed)
             mistake = put(pane_of(**closed));
         return mistake;
     }
@@ -165,8 +162,7 @@ class PaneBook {
             if (before == by_last_key_.end()) {
                 return fmt::format(
                     "posting {} follows posting {}, which is not there, or another one follows it, and no state "
-                    "directory that was "
-                    "named (--state) says that a person has closed it",
+                    "directory that was named (--state) says that a person has closed it",
                     one.pane.last_key, one.previous_key);
             }
             place = before->second;
@@ -186,7 +182,8 @@ class PaneBook {
         return {};
     }
 
-    std::unordered_map<std::string, const Posting*> closed_;
+    const std::vector<const Posting*> all_closed_;
+    ClosedPostings closed_;
     std::vector<LedgerPane> panes_;
     std::unordered_map<std::string, std::size_t> by_last_key_;  ///< places in it
 };
@@ -326,9 +323,9 @@ Result<std::vector<LedgerPane>> LedgerLineage::panes(const std::string& pipeline
     Result<SqliteStatement> row = database_.prepare(kPanes);
     if (!row) return row.error();
     row->bind(1, pipeline);
-    std::unordered_map<std::string, const Posting*> closed;
-    for (const auto& [key, one] : unbooked_) {
-        if (one.closed) closed.emplace(key, one.posting.get());
+    std::vector<const Posting*> closed;
+    for (const auto& of_key : unbooked_) {
+        if (of_key.second.closed) closed.push_back(of_key.second.posting.get());
     }
     PaneBook book(std::move(closed));
     std::string mistake;

@@ -216,20 +216,26 @@ std::optional<Int128> multiply_divide_half_even(Int128 a, Int128 b, Int128 c) {
     return with_sign(round_half_even(quotient, remainder, divisor), ((a < 0) != (b < 0)) != (c < 0));
 }
 
-std::optional<Decimal> exact_sum(const Decimal& a, const Decimal& b) {
+namespace {
+
+/// The operation on units of the larger scale.
+std::optional<Decimal> at_larger_scale(const Decimal& a, const Decimal& b,
+                                       std::optional<Int128> (*operation)(Int128, Int128)) {
     const int scale = std::max(a.scale, b.scale);
     const auto left = rescale_exact(a.units, a.scale, scale);
     const auto right = rescale_exact(b.units, b.scale, scale);
-    const auto units = left && right ? checked_add(*left, *right) : std::nullopt;
+    const auto units = left && right ? operation(*left, *right) : std::nullopt;
     return units ? std::optional(Decimal{*units, scale}) : std::nullopt;
 }
 
+}  // namespace
+
+std::optional<Decimal> exact_sum(const Decimal& a, const Decimal& b) {
+    return at_larger_scale(a, b, checked_add);
+}
+
 std::optional<Decimal> exact_difference(const Decimal& a, const Decimal& b) {
-    const int scale = std::max(a.scale, b.scale);
-    const auto left = rescale_exact(a.units, a.scale, scale);
-    const auto right = rescale_exact(b.units, b.scale, scale);
-    const auto units = left && right ? checked_subtract(*left, *right) : std::nullopt;
-    return units ? std::optional(Decimal{*units, scale}) : std::nullopt;
+    return at_larger_scale(a, b, checked_subtract);
 }
 
 int compare(const Decimal& a, const Decimal& b) {

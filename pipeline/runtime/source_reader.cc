@@ -162,12 +162,13 @@ bool SourceReader::read_one() {
     return !ended;
 }
 
-/// A clock that was set back does not put later messages before earlier ones.
+/// A clock that was set back does not put later messages before earlier ones. One time is that of the whole block.
 void SourceReader::keep_order(MessageBlock& block) {
-    for (Message& message : block.messages) {
-        message.ingest_time = std::max(message.ingest_time, position_.last_ingest_time);
-        position_.last_ingest_time = message.ingest_time;
+    if (block.messages.empty()) return;
+    if (block.messages.front().ingest_time < position_.last_ingest_time) {
+        for (Message& message : block.messages) message.ingest_time = position_.last_ingest_time;
     }
+    position_.last_ingest_time = block.messages.back().ingest_time;
 }
 
 void SourceReader::run() {

@@ -219,10 +219,11 @@ Result<std::unique_ptr<NatsConnection>> NatsConnection::connect(const NatsConnec
         return nats_error("C520", fmt::format("options of {}", describe_servers(options)), setup.status());
     if (const natsStatus status = set_security(created, options); status != NATS_OK)
         return nats_error("C520", fmt::format("security options of {}", describe_servers(options)), status);
-    natsStatus status = natsConnection_Connect(&result->connection_, created);
-    const int logins = options.nkey.empty() && options.credentials.empty() ? 1 : kSignedLogins;
-    for (int login = 1; status == NATS_CONNECTION_AUTH_FAILED && login < logins; ++login)
+    natsStatus status = NATS_OK;
+    int logins = options.nkey.empty() && options.credentials.empty() ? 1 : kSignedLogins;
+    do {
         status = natsConnection_Connect(&result->connection_, created);
+    } while (status == NATS_CONNECTION_AUTH_FAILED && --logins > 0);
     if (status != NATS_OK) return connect_error(options, status);
     return result;
 }
