@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 
-from daemon_case import DaemonCase, main
+from daemon_case import PATIENCE_S, DaemonCase, main
 
 PIPELINE = """
 pipeline: left_over
@@ -196,7 +196,7 @@ class Zombie(DaemonCase):
         old, home = self.daemon, self.folder
         self.folder = copy
         self.start()
-        self.assertEqual(self.daemon.wait(), 4, self.log())
+        self.assertEqual(self.daemon.wait(timeout=PATIENCE_S), 4, self.log())
         self.assertIn(f"F624: ledger.db belongs to a start {self.incarnation()} of pipeline 'left_over' already", (self.path / f"{copy.name}.log").read_text())
         self.daemon, self.folder = old, home
         self.follow(copy, silent=True)
